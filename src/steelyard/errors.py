@@ -1,0 +1,89 @@
+"""Every error that Steelyard raises on purpose.
+
+    SteelyardError                  exit 1
+    ├── InputError                  exit 2   the user can mend it
+    │   ├── UsageError                       a flag, a setting, a unit, requirements that contradict each other
+    │   ├── ModelError                       the model file or object
+    │   ├── DataError                        the validation data
+    │   └── BundleError                      a bundle that is missing, changed or unreadable
+    ├── RequirementsNotMet          exit 3   no candidate meets the requirements
+    ├── CandidateFailure            (kept)   one candidate could not be built or run; the search goes on
+    └── Interrupted                 exit 130 the user stopped it; what was measured is kept
+
+A message says what was expected, what was got and where; `hint` says what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SteelyardError(Exception):
+    """Base of all errors raised on purpose; carries what to do about it."""
+
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class InputError(SteelyardError):
+    """Something that the user gave is wrong and can be mended by the user."""
+
+    exit_status = 2
+
+
+class UsageError(InputError):
+    """A flag, a setting or a unit is wrong, or requirements contradict each other."""
+
+
+class ModelError(InputError):
+    """The model cannot be used as given."""
+
+
+class DataError(InputError):
+    """The data cannot be used as given."""
+
+
+class BundleError(InputError):
+    """A bundle is missing, incomplete, changed since it was made, or cannot be written."""
+
+
+class RequirementsNotMet(SteelyardError):  # noqa: N818 - it is an outcome, not a fault
+    """No candidate meets the requirements."""
+
+    exit_status = 3
+
+
+class Interrupted(SteelyardError):  # noqa: N818 - it is an outcome, not a fault
+    """The user asked to stop; everything measured so far has been kept."""
+
+    exit_status = 130
+
+
+class CandidateFailure(SteelyardError):  # noqa: N818 - it is recorded, not reported as an error
+    """One candidate could not be built or run. `kind` is one of the failure kinds in `records.measurement`."""
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+
+
+BY_NAME: dict[str, type[SteelyardError]] = {
+    kind.__name__: kind
+    for kind in (
+        InputError,
+        UsageError,
+        ModelError,
+        DataError,
+        BundleError,
+        RequirementsNotMet,
+        Interrupted,
+    )
+}
+"""The errors that may cross from a child process to its parent (by name, never as pickled objects)."""

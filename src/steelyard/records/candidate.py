@@ -1,0 +1,37 @@
+"""One thing that can be run."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+from steelyard.records.base import Record
+
+Numerics = NewType("Numerics", str)
+"""Names what decides the answers: candidates of equal numerics give equal answers and share one quality measurement."""
+
+
+class Candidate(Record):
+    """A variant in a runtime with its settings.
+
+    The search and the decision treat `variant`, `runtime` and `precision` as opaque names: what they mean is
+    the subject's business. Only `streams` (requests served side by side) and `max_batch` (requests served at
+    once) enter the capacity of a replica.
+    """
+
+    variant: str
+    runtime: str
+    precision: str = "f32"
+    threads: int = 1
+    """Threads per stream."""
+    streams: int = 1
+    max_batch: int = 1
+
+    @property
+    def id(self) -> str:
+        """Readable and unique within a subject: `int8-static.openvino.bf16.t1s2b32`."""
+        return f"{self.numerics}.t{self.threads}s{self.streams}b{self.max_batch}"
+
+    @property
+    def numerics(self) -> Numerics:
+        """What decides the answers: variant, runtime and the precision it computes in."""
+        return Numerics(f"{self.variant}.{self.runtime}.{self.precision}")

@@ -1,0 +1,85 @@
+"""Where validation data comes from, and what it is once it has been read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from steelyard.errors import UsageError
+from steelyard.records.base import Record
+
+
+class Preprocess(Record):
+    """How stored values become model inputs: `(value * scale - mean) / std`, after resize and crop of images.
+
+    Sizes are (height, width) in pixels; an integer `resize` means the shorter side. `mean` and `std` hold one
+    number per channel or one for all.
+    """
+
+    resize: int | tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+    """Centre crop."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    colour: Literal["rgb", "bgr", "gray"] = "rgb"
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    scale: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64"] | None = None
+    """None: what the model's input wants."""
+
+    def __post_init__(self) -> None:
+        if any(value == 0 for value in self.std):
+            raise UsageError("[preprocess] std contains 0: every value would become infinite")
+
+
+class DataSpec(Record):
+    """The user's data, as told on the command line or in `[data]`."""
+
+    source: str
+    """A .npz, a folder of class folders, images (folder or zip) with a `manifest`, or `package.module:function`."""
+    inputs: dict[str, str] = {}
+    """Model input → array name in the .npz. Empty: found by name, then by being the only array that fits."""
+    labels: str | None = None
+    """Array in the .npz or column in the manifest; None: `labels`, `label`, `y`, `targets`, `class` are tried."""
+    calibration: str | None = None
+    """Array in the .npz set aside for calibration; None: some of the items are set aside."""
+    manifest: str | None = None
+    """CSV with one image per row; for a zip or folder of images."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes in the order of the model's outputs; needed when labels are words."""
+    label_offset: int = 0
+    """Added to every label: -1 when the labels count from one."""
+    preprocess: Preprocess = Preprocess()
+    limit: int | None = None
+    """Use at most this many items (drawn at random)."""
+    seed: int = 0
+
+
+class ArrayFile(Record):
+    """One array on disk: a .npy file relative to the prepared folder; the first axis counts items."""
+
+    file: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Prepared(Record):
+    """Validation data on disk, cleaned, shuffled by the seed and split: calibration items, then those that judge.
+
+    Arrays `calibration/NAME.npy` and `judging/NAME.npy` per model input, and `labels.npy` (int64, judging items
+    only) when there are labels. Calibration and judging items never overlap, duplicates included.
+    """
+
+    folder: str
+    source: str
+    sha256: str
+    """Over the prepared contents: inputs, labels, order, split."""
+    calibration: dict[str, ArrayFile]
+    judging: dict[str, ArrayFile]
+    labels: ArrayFile | None
+    items_calibrate: int
+    items_select: int
+    items_confirm: int
+    classes: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    """What cleaning found and did, one sentence each with counts."""

@@ -1,0 +1,64 @@
+"""What engines and variants are: light descriptions, from which the heavy modules are found by dotted path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from steelyard.records.base import Record
+from steelyard.records.model import ModelFormat
+
+Array = npt.NDArray[Any]
+
+
+class SessionSettings(Record):
+    """How a session computes: precision of float arithmetic, threads of each stream, streams side by side."""
+
+    precision: str = "f32"
+    threads: int = 1
+    streams: int = 1
+
+
+class Session(Protocol):
+    """A model opened by a runtime. Different streams may be run from different Python threads at once."""
+
+    def run(self, stream: int, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        """All outputs for one batch, in the model's order."""
+
+
+class RuntimeSpec(Record):
+    """One line in the table of runtimes."""
+
+    name: str
+    opener: str
+    """Dotted path of `open_session(path: Path, settings: SessionSettings) -> Session`."""
+    package: str
+    """The distribution whose version counts."""
+    reads: tuple[ModelFormat, ...]
+    precisions: tuple[str, ...]
+    """What the runtime can compute in, where the CPU has it; the first is what it must do everywhere."""
+    extra: str = ""
+    """The extra of Steelyard that installs it; empty: the core does."""
+
+
+class VariantSpec(Record):
+    """One line in the table of variants."""
+
+    name: str
+    maker: str
+    """Dotted path of `make(source: Path, into: Path, calibration: Mapping[str, Array]) -> Path`.
+
+    `source` is the model's main file, `into` an empty folder, the result the main file made in it."""
+    reads: tuple[ModelFormat, ...]
+    writes: ModelFormat | None
+    """None: the format of the source."""
+    runtimes: tuple[str, ...]
+    """Runtimes that can run the result."""
+    precisions: tuple[str, ...] = ("f32",)
+    """Precisions in which the runtime shall compute what the variant leaves in float."""
+    calibrates: bool = False
+    packages: tuple[str, ...] = ()
+    """Distributions whose versions change the result."""
+    summary: str = ""

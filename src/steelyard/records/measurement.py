@@ -1,0 +1,126 @@
+"""What was observed of a candidate. These are what the ledger keeps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from steelyard.records.base import Record
+
+FailureKind = Literal["unsupported", "build", "crash", "timeout", "memory", "invalid", "wrong"]
+"""unsupported: the runtime cannot do it; build: the variant could not be made; crash: the process died;
+timeout, memory: a limit was passed; invalid: NaN, Inf or answers of another shape than the reference's;
+wrong: answers that are not worth judging further."""
+
+
+class Failure(Record):
+    """Why a candidate could not be measured to the end."""
+
+    kind: FailureKind
+    message: str
+
+
+class Probe(Record, tag=True):
+    """The first look: does it build, load, and answer a few items sanely; how much memory and time does that take."""
+
+    build_s: float
+    load_s: float
+    memory_mb: float
+    """Peak resident memory of the serving process, after the largest batch was served."""
+    failure: Failure | None = None
+
+
+class ServiceTime(Record):
+    """How long one batch takes on one stream while all streams are busy.
+
+    `quantiles_ms` are evenly spaced quantiles from the minimum to the maximum of the undisturbed runs.
+    """
+
+    batch: int
+    quantiles_ms: tuple[float, ...]
+    runs: int
+    disturbed: int = 0
+    """Runs left out because the machine interrupted them (involuntary context switches)."""
+
+    @property
+    def median_ms(self) -> float:
+        """The middle of the undisturbed runs."""
+        return self.quantiles_ms[len(self.quantiles_ms) // 2]
+
+
+class Speed(Record, tag=True):
+    """Service times for growing batches, and how the reference fared in the same minutes."""
+
+    service: tuple[ServiceTime, ...]
+    reference_ratio: float
+    """The reference's service time beside this candidate, over its service time on its own: 1.0 = quiet machine."""
+
+
+class Paired(Record):
+    """Right and wrong answers of candidate and reference to the same items."""
+
+    both: int
+    only_reference: int
+    only_candidate: int
+    neither: int
+
+    @property
+    def items(self) -> int:
+        """How many items were compared."""
+        return self.both + self.only_reference + self.only_candidate + self.neither
+
+
+class Quality(Record, tag=True):
+    """How good the answers to items [start, start + items) are, beside the reference's.
+
+    Metrics that are a mean of right and wrong give `paired`; others give bootstrap replicates (sorted) of the
+    candidate's value and of its drop against the reference, drawn on the same items.
+    """
+
+    metric: str
+    start: int
+    items: int
+    value: float
+    reference: float
+    paired: Paired | None = None
+    values: tuple[float, ...] = ()
+    drops: tuple[float, ...] = ()
+    identical: bool = False
+    """The answers are the reference's own, by construction: its drop is 0 without any statistics."""
+
+    @property
+    def drop(self) -> float:
+        """How much worse than the reference, in the metric's units; negative = better."""
+        return self.reference - self.value
+
+
+Measurement = Probe | Speed | Quality
+
+
+class Entry(Record):
+    """One line of the ledger: whose measurement, of what, where, when."""
+
+    key: str
+    """Hash of all that could change the result: two entries of one key measured the same thing."""
+    subject: str
+    candidate: str
+    """A candidate's id; for quality, its numerics."""
+    machine: str
+    created: str
+    """UTC, ISO 8601."""
+    measurement: Measurement
+
+
+class Evidence(Record):
+    """All that the ledger holds of one candidate on one machine, folded together: the input of the decision."""
+
+    candidate_id: str
+    probe: Probe | None = None
+    speed: Speed | None = None
+    selected: Quality | None = None
+    """On the items that select (the largest look)."""
+    looks: int = 0
+    """How often the selecting items were looked at."""
+    confirmed: Quality | None = None
+    """On items that took no part in selecting."""
+    dropped: str = ""
+    """Why the search stopped measuring it, if it did."""

@@ -1,0 +1,196 @@
+"""The decision, as it is written to `plan.json`. The schema is versioned: `steelyard.plan/1`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from steelyard.records.base import Record
+from steelyard.records.machine import Machine, Price
+from steelyard.records.measurement import FailureKind, ServiceTime
+from steelyard.records.requirements import Requirements
+
+SCHEMA: Literal["steelyard.plan/1"] = "steelyard.plan/1"
+
+Verdict = Literal["pass", "fail", "undecided"]
+Outcome = Literal["chosen", "front", "dominated", "fails", "undecided", "failed", "not measured"]
+"""chosen; front: keeps every requirement and nothing is better in cost, latency and quality at once;
+dominated: keeps every requirement, something else is at least as good in everything; fails: breaks a requirement;
+undecided: the items or runs do not suffice; failed: could not be run; not measured: the search dropped it early."""
+
+
+class Chosen(Record):
+    """The candidate that the plan runs, spelt out."""
+
+    id: str
+    variant: str
+    runtime: str
+    precision: str
+    threads: int
+    streams: int
+    max_batch: int
+    machine: str
+
+
+class QualityFigures(Record):
+    """Quality beside the reference, on the same items."""
+
+    metric: str
+    value: float
+    reference: float
+    drop: float
+    bound: float
+    """With the plan's confidence the drop is not larger than this."""
+    value_bound: float
+    """With the plan's confidence the value is not smaller than this."""
+    verdict: Verdict
+    confidence: float
+    items: int
+    confirmed: bool
+    """Judged on items that took no part in selecting."""
+    items_needed: int | None = None
+    """When undecided: about how many items would settle it, were the observed rates the true ones."""
+
+
+class LatencyFigures(Record):
+    """Latency of one request under the plan's load, queueing counted, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    rate_per_s: float
+    """Requests per second per replica at which these hold."""
+    unit: Literal["ms"] = "ms"
+    source: Literal["simulated from measured service times", "measured"] = "simulated from measured service times"
+    quantiles: tuple[float, ...] = ()
+    """Evenly spaced quantiles from minimum to maximum, for drawing the distribution."""
+
+
+class Cost(Record):
+    """Money, in the price's currency."""
+
+    per_million: float
+    """Per million requests, every replica used to its capacity."""
+    per_month: float | None
+    """All replicas, 730 hours; None when no rate was required."""
+    currency: str
+
+
+class Figures(Record):
+    """Everything told of one candidate that ran to the end. The reference has the same."""
+
+    candidate: Chosen
+    quality: QualityFigures
+    latency: LatencyFigures
+    capacity_per_replica: float
+    """Requests per second that one replica serves within the latency bound."""
+    replicas: int | None
+    """None when no rate was required."""
+    cost: Cost
+    memory_mb: float
+    load_s: float
+    service: tuple[ServiceTime, ...]
+
+
+class Weighed(Record):
+    """One candidate and what became of it."""
+
+    id: str
+    verdict: Outcome
+    reason: str
+    """One sentence for people: what it failed on, or what beat it and by how much."""
+    failure: FailureKind | None = None
+    figures: Figures | None = None
+
+
+class Gain(Record):
+    """The chosen candidate against the reference."""
+
+    speed: float
+    """Capacity per replica over the reference's."""
+    cost: float
+    """The reference's cost per million requests over the chosen one's."""
+
+
+class Relaxation(Record):
+    """The smallest change to one requirement that would make a plan possible."""
+
+    requirement: str
+    """The binding requirement in the user's words, e.g. `--p95 2ms`."""
+    instead: str
+    """What would have to be demanded instead, e.g. `--p95 3.4ms`."""
+    candidate: str
+    """The candidate that would then be chosen."""
+
+
+class SearchFigures(Record):
+    """What the search did."""
+
+    seconds: float
+    measured: int
+    """Measurements made in this run."""
+    resumed: int
+    """Measurements taken over from the ledger."""
+    ruled_out: int
+    """Candidates dropped before they were measured to the end."""
+    complete: bool
+    """False when the time limit or the user stopped it: a better candidate may exist."""
+
+
+class SubjectInfo(Record):
+    """What was weighed, and what judged it."""
+
+    name: str
+    key: str
+    metric: str
+    model: str
+    model_sha256: str
+    data: str
+    data_sha256: str
+    items_select: int
+    items_confirm: int
+    items_calibrate: int
+    told: tuple[str, ...] = ()
+    """What cleaning found in the data, with counts."""
+
+
+class Plan(Record):
+    """The decision and its proof."""
+
+    schema: Literal["steelyard.plan/1"]
+    steelyard: str
+    """The version that made it."""
+    created: str
+    status: Literal["met", "infeasible", "undecided"]
+    summary: str
+    """The decision in one or two plain sentences."""
+    subject: SubjectInfo
+    requirements: Requirements
+    machine: Machine
+    price: Price
+    chosen: Chosen | None
+    quality: QualityFigures | None
+    latency: LatencyFigures | None
+    capacity_per_replica: float | None
+    replicas: int | None
+    cost: Cost | None
+    reference: Figures
+    gain: Gain | None
+    candidates: tuple[Weighed, ...]
+    """All of them: the chosen one first, then the front, then the others, cheapest first."""
+    front: tuple[str, ...]
+    """Ids, cheapest first; all keep every requirement."""
+    search: SearchFigures
+    nearest: str | None = None
+    """When nothing meets the requirements: the id of the candidate that comes closest."""
+    binding: tuple[str, ...] = ()
+    """When nothing meets the requirements: which ones the nearest candidate breaks, as `--flag value`."""
+    relaxations: tuple[Relaxation, ...] = ()
+    """Cheapest first."""
+    warnings: tuple[str, ...] = ()
+    artefacts: dict[str, dict[str, str]] = {}
+    """Of a bundle: for each variant on the front, relative file path → sha256."""
+
+    @property
+    def chosen_figures(self) -> Figures | None:
+        """The chosen candidate's figures, as the reference's are given."""
+        return next((c.figures for c in self.candidates if self.chosen and c.id == self.chosen.id), None)

@@ -1,0 +1,84 @@
+"""What the user demands of the system."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from steelyard.errors import UsageError
+from steelyard.records.base import Record
+
+Scenario = Literal["server", "single", "offline"]
+Priority = Literal["cost", "speed", "quality", "knee"]
+
+
+class Latency(Record):
+    """At least `percentile` per cent of the requests must be answered within `bound_ms` milliseconds."""
+
+    percentile: float
+    bound_ms: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile < 100:
+            raise UsageError(
+                f"a latency percentile lies between 0 and 100, got {self.percentile:g}",
+                "for example --p95 5ms",
+            )
+        if not self.bound_ms > 0:
+            raise UsageError(f"a latency bound is longer than 0 ms, got {self.bound_ms:g} ms")
+
+
+class Requirements(Record):
+    """Everything the plan must keep, and what to prefer among the plans that keep it.
+
+    Units: rates in requests per second, memory in MB (10^6 bytes), money in the price's currency,
+    quality in the metric's own units (1 % of accuracy is 0.01).
+    """
+
+    latency: Latency | None = None
+    quality_floor: float | None = None
+    """The metric's value must be at least this."""
+    quality_drop: float | None = None
+    """The metric may fall by at most this against the reference."""
+    rate_per_s: float | None = None
+    scenario: Scenario = "offline"
+    """server: requests arrive at random (Poisson); single: one after another; offline: all are at hand."""
+    memory_mb: float | None = None
+    budget_per_month: float | None = None
+    priority: Priority = "cost"
+    confidence: float = 0.95
+    headroom: float = 0.0
+    """Share of capacity to be kept free: 0.2 plans replicas for 1.2 times the rate."""
+
+    def __post_init__(self) -> None:
+        _positive("a rate", self.rate_per_s, "requests/s")
+        _positive("a memory limit", self.memory_mb, "MB")
+        _positive("a budget", self.budget_per_month, "per month")
+        if not 0.5 <= self.confidence < 1:
+            raise UsageError(f"confidence lies between 50% and 100%, got {self.confidence:.4g}", "for example 95%")
+        if self.headroom < 0:
+            raise UsageError(f"headroom is not negative, got {self.headroom:g}")
+        if self.quality_drop is not None and not 0 <= self.quality_drop <= 1:
+            raise UsageError(f"a quality drop lies between 0 and 1 (0% and 100%), got {self.quality_drop:g}")
+        self._check_scenario()
+
+    def _check_scenario(self) -> None:
+        if self.scenario == "offline" and self.latency is not None:
+            raise UsageError(
+                "a latency bound and the offline scenario contradict each other: offline work has no arrivals",
+                "drop one of them, or use --scenario single",
+            )
+        if self.scenario == "single" and self.rate_per_s is not None:
+            raise UsageError(
+                "a rate and the single scenario contradict each other: single means one request after another",
+                "drop one of them; a rate implies the server scenario",
+            )
+        if self.scenario == "server" and self.latency is None:
+            raise UsageError(
+                "the server scenario needs a latency bound: without one any queue is good enough",
+                "add for example --p95 20ms, or use --scenario offline",
+            )
+
+
+def _positive(what: str, value: float | None, unit: str) -> None:
+    if value is not None and not 0 < value < float("inf"):
+        raise UsageError(f"{what} is a number above 0 {unit}, got {value:g}")

@@ -1,0 +1,95 @@
+"""What can be weighed: the contract between the search and whatever it searches.
+
+A model with validation data is one subject; a camera site with a pipeline of knobs and a policy with its
+environment are others. Search and decide see nothing but these two Protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from steelyard.records.base import Record
+from steelyard.records.candidate import Candidate, Numerics
+from steelyard.records.measurement import Quality
+
+Answers = npt.NDArray[Any]
+"""What one candidate answered: first axis = items, in the order asked."""
+
+
+class Task(Record):
+    """A function to be called in a child process: a dotted path `package.module:function` and its JSON argument."""
+
+    function: str
+    argument: Mapping[str, Any]
+
+
+class Recipe(Record):
+    """How a child process makes one candidate ready.
+
+    `build` is called once with `argument | {"into": folder}` and fills the folder; its result is kept under
+    `build_key`, so candidates of equal key share it. `open` is then called with
+    `argument | {"built": folder}` and returns a Runner.
+    """
+
+    build: Task | None
+    build_key: str
+    open: Task
+
+
+class Runner(Protocol):
+    """One candidate, opened in a child process of its own."""
+
+    def answers(self, start: int, stop: int) -> Answers:
+        """The answers to items `start` to `stop` (numbered as in the subject's split)."""
+
+    def serve(self, stream: int, batch: int) -> None:
+        """Serve one batch of `batch` requests on one stream (streams run side by side in threads of their own)."""
+
+
+class Split(Record):
+    """How many items select and how many confirm; they lie one after the other: [0, select) and [select, total)."""
+
+    select: int
+    confirm: int
+
+    @property
+    def total(self) -> int:
+        """Items that judge, calibration items not among them."""
+        return self.select + self.confirm
+
+
+class Subject(Protocol):
+    """What is weighed. The first candidate is the reference: the subject as the user gave it."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that decides the answers and their worth: model, data, split, metric, seed."""
+
+    @property
+    def split(self) -> Split:
+        """The items that judge."""
+
+    def candidates(self) -> Sequence[Candidate]:
+        """All that can be tried on this machine, the reference first."""
+
+    def recipe(self, candidate: Candidate) -> Recipe:
+        """How a child process builds and opens it."""
+
+    def judge(self, numerics: Numerics, answers: Answers, reference: Answers, start: int) -> Quality:
+        """How good the answers to items `start`, `start + 1` … are, paired with the reference's answers to the same."""
+
+    def versions(self, candidate: Candidate) -> Mapping[str, str]:
+        """Versions of the software that makes and runs it: part of every ledger key."""
+
+
+def concatenated(parts: Sequence[Answers]) -> Answers:
+    """Answers to consecutive runs of items as one array."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

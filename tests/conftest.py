@@ -1,0 +1,26 @@
+"""Fixtures that every part of the tests may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """The local mirror of the data sets; a test that needs it is skipped where there is none, but never in CI."""
+    path = Path(os.environ.get("STEELYARD_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if path.is_dir():
+        return path
+    message = "no local mirror of the data sets: set STEELYARD_DATA to its folder"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def models(mirror: Path) -> Path:
+    """The folder of real models beside the mirror of the data sets."""
+    return mirror.parent / "models"
