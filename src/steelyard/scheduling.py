@@ -1,0 +1,126 @@
+"""The policy: how many waiting requests a free worker takes. One for the simulator and the server alike.
+
+A worker never waits for company: batches form by themselves while all workers are busy. Requests are taken
+earliest deadline first. All times are seconds on one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import accumulate, count
+from typing import Generic, TypeVar
+
+from steelyard.records.base import Record
+from steelyard.records.measurement import ServiceTime
+
+Item = TypeVar("Item")
+
+
+class Profile(Record):
+    """How long the policy reckons with: what a batch of 1, 2 … `max_batch` requests takes on one worker."""
+
+    seconds: tuple[float, ...]
+    """Never falls: a larger batch takes at least as long."""
+    best: tuple[int, ...]
+    """Entry b: the size up to b that serves most requests per second (the larger of equals); entry 0 is 0."""
+
+    @property
+    def max_batch(self) -> int:
+        """The most requests that a worker may take at once."""
+        return len(self.seconds)
+
+
+def profile(service: Sequence[ServiceTime], quantile: float, max_batch: int) -> Profile:
+    """The profile that plans with this quantile (0 … 1) of the measured service times."""
+    return profile_of([at / 1000 for at in batch_times(service, quantile, max_batch)])
+
+
+def profile_of(seconds: Sequence[float]) -> Profile:
+    """The profile of known times: `seconds[b - 1]` for a batch of b; a time that falls is lifted to its predecessor's.
+
+    Raises ValueError without times, or for one that is not above 0.
+    """
+    if not seconds or not min(seconds) > 0:
+        raise ValueError(f"expected service times above 0 for batches of 1 and more, got {list(seconds)}")
+    rising = tuple(accumulate(seconds, max))
+    best = [0]
+    for size, taken in enumerate(rising, 1):
+        before = best[-1]
+        best.append(size if not before or size / taken >= before / rising[before - 1] else before)
+    return Profile(seconds=rising, best=tuple(best))
+
+
+def batch_times(service: Sequence[ServiceTime], quantile: float, max_batch: int) -> list[float]:
+    """Milliseconds at this quantile (0 … 1) for batches of 1 … `max_batch`.
+
+    Between measured batch sizes times grow linearly; below the smallest they equal its own (the batch is padded);
+    above the largest they grow in proportion to the size, as if nothing more were gained. Raises ValueError
+    without measurements.
+    """
+    if not service:
+        raise ValueError("no service times: the candidate was not measured")
+    measured = sorted(service, key=lambda one: one.batch)
+    sizes = [one.batch for one in measured]
+    times = list(accumulate((_at(one.quantiles_ms, quantile) for one in measured), max))
+    return [_between(sizes, times, size) for size in range(1, max_batch + 1)]
+
+
+def _at(quantiles: Sequence[float], quantile: float) -> float:
+    place = quantile * (len(quantiles) - 1)
+    left = min(int(place), len(quantiles) - 1)
+    right = min(left + 1, len(quantiles) - 1)
+    return quantiles[left] + (place - left) * (quantiles[right] - quantiles[left])
+
+
+def _between(sizes: Sequence[int], times: Sequence[float], size: int) -> float:
+    after = bisect_right(sizes, size)
+    if after == 0:
+        return times[0]
+    if after == len(sizes):
+        return times[-1] * size / sizes[-1]
+    share = (size - sizes[after - 1]) / (sizes[after] - sizes[after - 1])
+    return times[after - 1] + share * (times[after] - times[after - 1])
+
+
+def batch_to_dispatch(profile: Profile, waiting: int, slack: float) -> int:
+    """How many of the `waiting` requests a worker that is free now takes; 0 only when none waits.
+
+    `slack` is the time until the earliest deadline. The worker takes the largest batch that is still done by then,
+    but never one that serves fewer requests per second than a smaller one would. When not even a single request
+    can be done in time, the deadline is lost: the batch of most requests per second clears the backlog.
+    """
+    in_time = bisect_right(profile.seconds, slack) or len(profile.seconds)
+    return profile.best[waiting if waiting < in_time else in_time]
+
+
+class Queue(Generic[Item]):
+    """Waiting requests, earliest deadline first; equal deadlines in the order of arrival. Not safe for threads."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Item]] = []
+        self._arrived = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def earliest(self) -> float:
+        """The earliest deadline; infinite when nothing waits."""
+        return self._heap[0][0] if self._heap else float("inf")
+
+    def push(self, item: Item, deadline: float = float("inf")) -> None:
+        """Add a request."""
+        heappush(self._heap, (deadline, next(self._arrived), item))
+
+    def pop_batch(self, size: int) -> list[Item]:
+        """Take the `size` most urgent requests (fewer when fewer wait), most urgent first."""
+        return [heappop(self._heap)[2] for _ in range(min(size, len(self._heap)))]
+
+    def expire(self, now: float) -> list[Item]:
+        """Take out all requests whose deadline has passed, most urgent first: nobody waits for their answers."""
+        expired = []
+        while self._heap and self._heap[0][0] < now:
+            expired.append(heappop(self._heap)[2])
+        return expired
