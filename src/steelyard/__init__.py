@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from steelyard.version import VERSION
+
+__version__ = VERSION
+
+__all__ = ["__version__"]

@@ -53,6 +53,8 @@ class Speed(Record, tag=True):
     service: tuple[ServiceTime, ...]
     reference_ratio: float
     """The reference's service time beside this candidate, over its service time on its own: 1.0 = quiet machine."""
+    rough: bool = False
+    """A glance of a tenth of a second, good enough to drop what is far behind, never to choose."""
 
 
 class Paired(Record):
@@ -118,8 +120,6 @@ class Evidence(Record):
     speed: Speed | None = None
     selected: Quality | None = None
     """On the items that select (the largest look)."""
-    looks: int = 0
-    """How often the selecting items were looked at."""
     confirmed: Quality | None = None
     """On items that took no part in selecting."""
     dropped: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from steelyard.records.base import Record
 from steelyard.records.machine import Machine, Price
@@ -68,8 +68,8 @@ class LatencyFigures(Record):
 class Cost(Record):
     """Money, in the price's currency."""
 
-    per_million: float
-    """Per million requests, every replica used to its capacity."""
+    per_million: float | None
+    """Per million requests, every replica used to its capacity; None when it cannot serve within the bound."""
     per_month: float | None
     """All replicas, 730 hours; None when no rate was required."""
     currency: str
@@ -105,10 +105,10 @@ class Weighed(Record):
 class Gain(Record):
     """The chosen candidate against the reference."""
 
-    speed: float
-    """Capacity per replica over the reference's."""
-    cost: float
-    """The reference's cost per million requests over the chosen one's."""
+    speed: float | None
+    """Capacity per replica over the reference's; None when the reference cannot keep the latency bound at all."""
+    cost: float | None
+    """The reference's cost per million requests over the chosen one's; None likewise."""
 
 
 class Relaxation(Record):
@@ -151,6 +151,8 @@ class SubjectInfo(Record):
     items_calibrate: int
     told: tuple[str, ...] = ()
     """What cleaning found in the data, with counts."""
+    settings: dict[str, Any] = {}
+    """What is needed to set the subject up again: the data's specification, the seed."""
 
 
 class Plan(Record):

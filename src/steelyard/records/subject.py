@@ -50,6 +50,10 @@ class Runner(Protocol):
         """Serve one batch of `batch` requests on one stream (streams run side by side in threads of their own)."""
 
 
+FIRST_LOOK = 250
+"""Items of the first look: enough to catch what is plainly wrong."""
+
+
 class Split(Record):
     """How many items select and how many confirm; they lie one after the other: [0, select) and [select, total)."""
 
@@ -60,6 +64,14 @@ class Split(Record):
     def total(self) -> int:
         """Items that judge, calibration items not among them."""
         return self.select + self.confirm
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """How many of the selecting items each look takes in: four times as many each time, at the last look all."""
+        sizes = [min(FIRST_LOOK, self.select)]
+        while sizes[-1] < self.select:
+            sizes.append(min(sizes[-1] * 4, self.select))
+        return tuple(sizes)
 
 
 class Subject(Protocol):

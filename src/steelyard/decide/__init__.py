@@ -1,0 +1,8 @@
+"""The decision: requirements, prices and measurements in, a plan out. Nothing here measures anything."""
+
+from __future__ import annotations
+
+from steelyard.decide.plan import decide
+from steelyard.decide.standing import Standing, contenders, stand
+
+__all__ = ["Standing", "contenders", "decide", "stand"]

@@ -1,0 +1,257 @@
+"""Put the decision together: who is chosen, what stands on the front, what every other one failed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from steelyard.decide import relax
+from steelyard.decide.standing import Standing, choose, contenders, front, stand
+from steelyard.decide.words import number, points, quality_sentence, reason_against
+from steelyard.decide.worth import cost_of
+from steelyard.errors import InputError
+from steelyard.records.machine import Price
+from steelyard.records.measurement import Evidence, FailureKind, Quality
+from steelyard.records.plan import (
+    SCHEMA,
+    Chosen,
+    Cost,
+    Figures,
+    Gain,
+    Outcome,
+    Plan,
+    QualityFigures,
+    SearchFigures,
+    Weighed,
+)
+from steelyard.records.requirements import Requirements
+from steelyard.records.subject import Split
+from steelyard.records.weighing import Weighing
+
+ALL_TOLD = 60
+"""Up to this many candidates every one that ran gets figures; beyond it only those that matter to the decision."""
+
+
+def decide(
+    weighing: Weighing,
+    evidence: Mapping[str, Evidence],
+    requirements: Requirements,
+    price: Price,
+    *,
+    search: SearchFigures,
+    version: str,
+    created: str,
+    warnings: Sequence[str] = (),
+) -> Plan:
+    """The plan for these requirements and this price. Pure: equal arguments give equal plans.
+
+    Raises `InputError` when the reference itself was not measured.
+    """
+    split = Split(select=weighing.subject.items_select, confirm=weighing.subject.items_confirm)
+    standings = stand(weighing.candidates, evidence, requirements, price, split)
+    reference = standings[0]
+    if reference.speed is None or reference.quality is None:
+        raise InputError(
+            "the reference has not been measured, so there is nothing to tell gains and drops against",
+            "run 'steelyard weigh' first, or give it more time (--within)",
+        )
+    ordered = contenders(_worth_simulating(standings))
+    chosen, passed_over = choose(ordered)
+    best = front([s for s in ordered if s not in passed_over])
+    told = _weighed(standings, chosen, best, passed_over)
+    figures = None if chosen is None else _figures(chosen)
+    status = "met" if chosen else "undecided" if any(s.stand == "undecided" for s in standings) else "infeasible"
+    near = None if chosen else relax.nearest(standings)
+    return Plan(
+        schema=SCHEMA,
+        steelyard=version,
+        created=created,
+        status=status,  # type: ignore[arg-type]
+        summary=_summary(chosen, reference, near, status),
+        subject=weighing.subject,
+        requirements=requirements,
+        machine=weighing.machine,
+        price=price,
+        chosen=figures.candidate if figures else None,
+        quality=figures.quality if figures else None,
+        latency=figures.latency if figures else None,
+        capacity_per_replica=figures.capacity_per_replica if figures else None,
+        replicas=figures.replicas if figures else None,
+        cost=figures.cost if figures else None,
+        reference=_figures(reference),
+        gain=None if chosen is None else _gain(chosen, reference),
+        candidates=tuple(told),
+        front=tuple(s.candidate.id for s in best),
+        search=search,
+        nearest=near.candidate.id if near else None,
+        binding=relax.binding(near) if near else (),
+        relaxations=() if chosen else relax.relaxations(standings),
+        warnings=tuple(warnings),
+    )
+
+
+def _worth_simulating(standings: Sequence[Standing]) -> Sequence[Standing]:
+    """Leave out those that cannot matter, so that a large ledger is decided on quickly.
+
+    A candidate matters to the choice or the front unless another one, already simulated, is cheaper than it could
+    possibly be and not worse in quality.
+    """
+    if len(standings) <= ALL_TOLD:
+        return standings
+    kept: list[Standing] = []
+    able = [s for s in standings if s.speed and s.capacity_at_most > 0]
+    for standing in sorted(able, key=lambda s: -s.capacity_at_most):
+        if not any(_surely_better(other, standing) for other in kept):
+            kept.append(standing)
+    return kept
+
+
+def _surely_better(other: Standing, standing: Standing) -> bool:
+    if other.stand != "passes" or other.quality is None or standing.quality is None:
+        return False
+    return other.capacity >= standing.capacity_at_most and other.quality.drop <= standing.quality.drop
+
+
+def _weighed(
+    standings: Sequence[Standing], chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
+) -> list[Weighed]:
+    few = len(standings) <= ALL_TOLD
+    told = []
+    for standing in standings:
+        outcome = _outcome(standing, chosen, best, passed_over)
+        matters = few or outcome in ("chosen", "front") or standing is standings[0]
+        told.append(
+            Weighed(
+                id=standing.candidate.id,
+                verdict=outcome,
+                reason=_reason(standing, chosen, passed_over),
+                failure=_failure(standing),
+                figures=_figures(standing) if matters and standing.speed and standing.quality else None,
+            )
+        )
+    return sorted(told, key=_rank)
+
+
+def _failure(standing: Standing) -> FailureKind | None:
+    probe = standing.evidence.probe
+    return probe.failure.kind if probe is not None and probe.failure is not None else None
+
+
+def _reason(standing: Standing, chosen: Standing | None, passed_over: Sequence[Standing]) -> str:
+    if standing is chosen:
+        return f"keeps every requirement; {quality_sentence(standing)}"
+    if standing in passed_over:
+        return (
+            f"passes alone, but not at the confidence left after the candidates before it: {quality_sentence(standing)}"
+        )
+    return reason_against(standing, chosen)
+
+
+def _outcome(
+    standing: Standing, chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
+) -> Outcome:
+    if standing is chosen:
+        return "chosen"
+    if standing in passed_over:
+        return "undecided"
+    if standing in best:
+        return "front"
+    return "dominated" if standing.stand == "passes" else standing.stand
+
+
+def _rank(told: Weighed) -> tuple[float, ...]:
+    order = ("chosen", "front", "dominated", "undecided", "fails", "not measured", "failed")
+    cost = told.figures.cost.per_million if told.figures else None
+    return (order.index(told.verdict), float("inf") if cost is None else cost)
+
+
+def _figures(standing: Standing) -> Figures:
+    candidate, probe, speed = standing.candidate, standing.evidence.probe, standing.speed
+    if speed is None or probe is None:
+        raise InputError(f"{candidate.id} has not been measured to the end")
+    return Figures(
+        candidate=Chosen(
+            id=candidate.id,
+            variant=candidate.variant,
+            runtime=candidate.runtime,
+            precision=candidate.precision,
+            threads=candidate.threads,
+            streams=candidate.streams,
+            max_batch=min(candidate.max_batch, max(s.batch for s in speed.service)),
+            machine=standing.price.machine,
+        ),
+        quality=_quality_figures(standing),
+        latency=standing.latency,
+        capacity_per_replica=standing.capacity,
+        replicas=standing.replicas,
+        cost=_cost(standing),
+        memory_mb=probe.memory_mb,
+        load_s=probe.load_s,
+        service=speed.service,
+    )
+
+
+def _cost(standing: Standing) -> Cost:
+    return cost_of(standing.capacity, standing.requirements, standing.price)
+
+
+def _quality_figures(standing: Standing) -> QualityFigures:
+    quality, judgement = standing.quality, standing.judgement
+    if quality is None or judgement is None:
+        raise InputError(f"the quality of {standing.candidate.id} has not been measured")
+    return QualityFigures(
+        metric=quality.metric,
+        value=quality.value,
+        reference=quality.reference,
+        drop=quality.drop,
+        bound=judgement.drop_bound,
+        value_bound=judgement.value_bound,
+        verdict=judgement.verdict,
+        confidence=standing.requirements.confidence,
+        items=quality.items,
+        confirmed=_is_confirmed(standing, quality),
+        items_needed=judgement.items_needed,
+    )
+
+
+def _is_confirmed(standing: Standing, quality: Quality) -> bool:
+    return quality is standing.evidence.confirmed
+
+
+def _gain(chosen: Standing, reference: Standing) -> Gain:
+    if reference.capacity <= 0:
+        return Gain(speed=None, cost=None)
+    ratio = chosen.capacity / reference.capacity
+    return Gain(speed=ratio, cost=ratio)
+
+
+def _summary(chosen: Standing | None, reference: Standing, near: Standing | None, status: str) -> str:
+    if chosen is not None and chosen.quality is not None and chosen.judgement is not None:
+        return f"Run {chosen.candidate.id}: {_speed_sentence(chosen, reference)}, {_quality_words(chosen)}."
+    if near is None:
+        return "No candidate could be run to the end, so there is no plan."
+    what = "is not proven by" if status == "undecided" else "is broken by"
+    return f"No plan: {' and '.join(relax.binding(near))} {what} every candidate; the nearest is {near.candidate.id}."
+
+
+def _speed_sentence(chosen: Standing, reference: Standing) -> str:
+    if reference.capacity <= 0:
+        return f"{number(chosen.capacity)} requests/s per replica where the reference cannot keep the latency bound"
+    if chosen.candidate.id == reference.candidate.id:
+        return f"the model as given is the best that was found, {number(chosen.capacity)} requests/s per replica"
+    return (
+        f"{number(chosen.capacity)} requests/s per replica, {number(chosen.capacity / reference.capacity)} times "
+        f"the reference's {number(reference.capacity)}"
+    )
+
+
+def _quality_words(chosen: Standing) -> str:
+    quality, judgement = chosen.quality, chosen.judgement
+    if quality is None or judgement is None:
+        return "quality not measured"
+    if quality.identical:
+        return f"{quality.metric} {quality.value:.4f}, the reference's own answers"
+    confirmed = "" if chosen.evidence.confirmed else " (not confirmed on items of their own)"
+    return (
+        f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f}, a drop of {points(quality.drop)} "
+        f"and at most {points(judgement.drop_bound)} at {chosen.requirements.confidence:.0%} confidence{confirmed}"
+    )

@@ -1,0 +1,249 @@
+"""Where one candidate stands against the requirements, and in which order candidates are preferred."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from steelyard.decide.worth import capacity_at_most, capacity_of, cost_of, latency_of, quantile, replicas_for
+from steelyard.errors import InputError
+from steelyard.records.candidate import Candidate
+from steelyard.records.machine import Price
+from steelyard.records.measurement import Evidence, Quality, Speed
+from steelyard.records.plan import Cost, LatencyFigures
+from steelyard.records.requirements import Requirements
+from steelyard.records.subject import Split
+from steelyard.verdicts import Judgement, judge_quality, spent
+
+Stand = Literal["passes", "fails", "undecided", "failed", "not measured"]
+
+FIRST_CHOICE_SHARE = 0.8
+"""Of the allowed error, spent on the first candidate that is confirmed; each further one gets a fifth of the one
+before, so that trying several in order of preference keeps the error of the choice within what was allowed."""
+TIE = 0.02
+"""Costs and latencies closer than this are a tie: the measurements do not tell them apart."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One candidate's evidence, held against requirements and price. Figures are computed when they are asked for."""
+
+    candidate: Candidate
+    evidence: Evidence
+    requirements: Requirements
+    price: Price
+    split: Split
+
+    @property
+    def quality(self) -> Quality | None:
+        """On the confirming items if it was measured there, on the selecting ones otherwise."""
+        return self.evidence.confirmed or self.evidence.selected
+
+    @property
+    def speed(self) -> Speed | None:
+        """Service times, if they were measured."""
+        return self.evidence.speed
+
+    @cached_property
+    def judgement(self) -> Judgement | None:
+        """The verdict on its quality, at the confidence that this evidence allows."""
+        quality = self.quality
+        return None if quality is None else self.judged(quality, self._confidence(quality))
+
+    def judged(self, quality: Quality, confidence: float) -> Judgement:
+        """The verdict on some quality at some confidence."""
+        return judge_quality(quality, self.requirements.quality_floor, self.requirements.quality_drop, confidence)
+
+    def _confidence(self, quality: Quality) -> float:
+        looks = self.split.looks
+        if quality is self.evidence.confirmed or quality.items not in looks:
+            return self.requirements.confidence
+        return spent(self.requirements.confidence, looks.index(quality.items) + 1, len(looks))
+
+    @cached_property
+    def capacity(self) -> float:
+        """Requests per second per replica; 0 without service times."""
+        return capacity_of(self.candidate, self.speed.service, self.requirements) if self.speed else 0.0
+
+    @cached_property
+    def capacity_at_most(self) -> float:
+        """A bound on the capacity, without simulation."""
+        return capacity_at_most(self.candidate, self.speed.service, self.requirements) if self.speed else 0.0
+
+    @property
+    def cost(self) -> Cost:
+        """At its capacity."""
+        return cost_of(self.capacity, self.requirements, self.price)
+
+    @property
+    def replicas(self) -> int | None:
+        """For the required rate."""
+        return replicas_for(self.capacity, self.requirements)
+
+    @cached_property
+    def latency(self) -> LatencyFigures:
+        """Under the plan's load. Raises `InputError` for a candidate whose speed was not measured."""
+        if self.speed is None:
+            raise InputError(f"the speed of {self.candidate.id} was not measured")
+        return latency_of(self.candidate, self.speed.service, self.capacity, self.requirements)
+
+    @property
+    def latency_that_counts(self) -> float:
+        """The required percentile in ms, p95 when none is required."""
+        required = self.requirements.latency
+        return quantile(self.latency.quantiles, required.percentile if required else 95)
+
+    @property
+    def spending(self) -> float:
+        """What is compared when cost decides: per month where a rate is required, per million requests otherwise."""
+        cost = self.cost
+        value = cost.per_million if cost.per_month is None else cost.per_month
+        return math.inf if value is None else value
+
+    @cached_property
+    def breaks(self) -> tuple[str, ...]:
+        """The requirements it breaks: quality, memory, latency, budget."""
+        return tuple(_broken(self))
+
+    @cached_property
+    def stand(self) -> Stand:
+        """All in all."""
+        probe = self.evidence.probe
+        if probe is None or (probe.failure is None and self.judgement is None):
+            return "not measured"
+        if probe.failure is not None:
+            return "failed"
+        if self.breaks:
+            return "fails"
+        if self.speed is None:
+            return "not measured"
+        return "undecided" if self.judgement and self.judgement.verdict == "undecided" else "passes"
+
+
+def _broken(standing: Standing) -> Iterator[str]:
+    requirements, probe = standing.requirements, standing.evidence.probe
+    if standing.judgement is not None and standing.judgement.verdict == "fail":
+        yield "quality"
+    if probe is not None and requirements.memory_mb is not None and probe.memory_mb > requirements.memory_mb:
+        yield "memory"
+    if standing.speed is None:
+        return
+    if standing.capacity_at_most <= 0 or standing.capacity <= 0:
+        yield "latency"
+    elif requirements.budget_per_month is not None and (standing.cost.per_month or 0) > requirements.budget_per_month:
+        yield "budget"
+
+
+def stand(
+    candidates: Iterable[Candidate],
+    evidence: Mapping[str, Evidence],
+    requirements: Requirements,
+    price: Price,
+    split: Split,
+) -> list[Standing]:
+    """Where each candidate stands, in the order given."""
+    return [
+        Standing(c, evidence.get(c.id) or Evidence(candidate_id=c.id), requirements, price, split) for c in candidates
+    ]
+
+
+def contenders(standings: Sequence[Standing], *, provisional: bool = False) -> list[Standing]:
+    """Those that keep every requirement, most preferred first.
+
+    With `provisional`, those whose quality is still undecided for want of confirmation count as well: the search
+    asks so, to learn which one to confirm next.
+    """
+    able = [s for s in standings if s.stand == "passes" or (provisional and _may_pass(s))]
+    priority = standings[0].requirements.priority if standings else "cost"
+    ordered = sorted(able, key=lambda s: _preference(s, priority))
+    if priority == "knee" and ordered:
+        knee = _knee(ordered)
+        ordered.sort(key=lambda s: s is not knee)
+    elif priority != "quality" and ordered:
+        ordered = _ties_to_quality(ordered, priority)
+    return ordered
+
+
+def _may_pass(standing: Standing) -> bool:
+    return standing.stand == "undecided" and standing.evidence.confirmed is None
+
+
+def _preference(standing: Standing, priority: str) -> tuple[float, ...]:
+    drop = _selecting_drop(standing)
+    if priority == "speed":
+        slowness = (
+            1 / standing.capacity if standing.requirements.scenario == "offline" else standing.latency_that_counts
+        )
+        return (slowness, standing.spending, drop)
+    if priority == "quality":
+        return (drop, standing.spending, 1 / standing.capacity)
+    return (standing.spending, 1 / standing.capacity, drop)
+
+
+def _selecting_drop(standing: Standing) -> float:
+    """The drop on the items that select: the order must not depend on the items that confirm."""
+    quality = standing.evidence.selected or standing.quality
+    return math.inf if quality is None else 0.0 if quality.identical else quality.drop
+
+
+def _ties_to_quality(ordered: list[Standing], priority: str) -> list[Standing]:
+    """Among those that the measurements cannot tell from the best, the better quality goes first."""
+    best = _preference(ordered[0], priority)[:2]
+    tied = [s for s in ordered if all(v <= b * (1 + TIE) for v, b in zip(_preference(s, priority), best, strict=False))]
+    tied.sort(key=lambda s: max(_selecting_drop(s), 0.0))
+    return tied + [s for s in ordered if s not in tied]
+
+
+def _knee(ordered: Sequence[Standing]) -> Standing:
+    """The point of the front farthest from the straight line between its ends (log cost × quality)."""
+    points = [(math.log(s.cost.per_million or math.inf), -_selecting_drop(s)) for s in ordered]
+    (x0, x1), (y0, y1) = ((min(p[i] for p in points), max(p[i] for p in points)) for i in (0, 1))
+
+    def gain(point: tuple[float, float]) -> float:
+        cheap = (x1 - point[0]) / (x1 - x0) if x1 > x0 else 0.0
+        good = (point[1] - y0) / (y1 - y0) if y1 > y0 else 0.0
+        return cheap + good
+
+    return ordered[max(range(len(points)), key=lambda i: gain(points[i]))]
+
+
+def choose(ordered: Sequence[Standing]) -> tuple[Standing | None, list[Standing]]:
+    """The first that passes at the confidence left to it, and those before it that do not."""
+    confidence = ordered[0].requirements.confidence if ordered else 0.0
+    seen: list[str] = []
+    passed_over: list[Standing] = []
+    for standing in ordered:
+        numerics = standing.candidate.numerics
+        if numerics not in seen:
+            seen.append(numerics)
+        share = FIRST_CHOICE_SHARE * (1 - FIRST_CHOICE_SHARE) ** seen.index(numerics)
+        quality = standing.quality
+        if quality is not None and standing.judged(quality, 1 - (1 - confidence) * share).verdict == "pass":
+            return standing, passed_over
+        passed_over.append(standing)
+    return None, passed_over
+
+
+def front(passing: Sequence[Standing]) -> list[Standing]:
+    """Those that no other beats in cost, latency and quality at once, cheapest first."""
+    points = {s.candidate.id: _objectives(s) for s in passing}
+    kept = [s for s in passing if not any(_dominates(points[o.candidate.id], points[s.candidate.id]) for o in passing)]
+    return sorted(kept, key=lambda s: points[s.candidate.id])
+
+
+def _objectives(standing: Standing) -> tuple[float, float, float]:
+    quality = standing.quality
+    drop = 0.0 if quality is None or quality.identical else quality.drop
+    return (_three(standing.cost.per_million or math.inf), _three(standing.latency_that_counts), round(drop, 4))
+
+
+def _three(value: float) -> float:
+    """To three significant digits: more are not in the measurements."""
+    return float(f"{value:.3g}")
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,109 @@
+"""Verdicts in plain words, and requirements as the user would type them."""
+
+from __future__ import annotations
+
+from steelyard.decide.standing import TIE, Standing
+from steelyard.records.requirements import Requirements
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    text = f"{float(f'{value:.3g}'):,.10f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def points(value: float) -> str:
+    """A difference in quality, in per cent points: 0.0123 → 1.23 points."""
+    return f"{value * 100:.2f} points"
+
+
+def flag(requirement: str, requirements: Requirements) -> str:
+    """One requirement as it is typed on the command line."""
+    latency = requirements.latency
+    texts = {
+        "latency": "" if latency is None else f"--p{latency.percentile:g} {number(latency.bound_ms)}ms",
+        "memory": f"--memory {number(requirements.memory_mb or 0)}MB",
+        "budget": f"--budget {number(requirements.budget_per_month or 0)}/month",
+        "quality": quality_flag(requirements),
+    }
+    return texts[requirement]
+
+
+def quality_flag(requirements: Requirements) -> str:
+    """The quality requirements as they are typed."""
+    parts = []
+    if requirements.quality_floor is not None:
+        parts.append(f'--quality ">={requirements.quality_floor:g}"')
+    if requirements.quality_drop is not None:
+        parts.append(f"--quality-drop {number(requirements.quality_drop * 100)}%")
+    return " ".join(parts)
+
+
+def broken(standing: Standing, requirement: str) -> str:
+    """How it breaks one requirement."""
+    requirements, probe = standing.requirements, standing.evidence.probe
+    if requirement == "quality":
+        return quality_sentence(standing)
+    if requirement == "memory":
+        return f"needs {probe.memory_mb if probe else 0:,.0f} MB where {requirements.memory_mb:,.0f} MB are allowed"
+    if requirement == "latency" and requirements.latency and standing.speed:
+        best = standing.speed.service[0]
+        return (
+            f"one request alone takes {number(best.median_ms)} ms (median): "
+            f"p{requirements.latency.percentile:g} cannot stay within {number(requirements.latency.bound_ms)} ms"
+        )
+    month = standing.cost.per_month or 0
+    return f"costs {number(month)} {standing.price.currency} a month, over {number(requirements.budget_per_month or 0)}"
+
+
+def quality_sentence(standing: Standing) -> str:
+    """What is known of its quality, with its bound."""
+    quality, judgement = standing.quality, standing.judgement
+    if quality is None or judgement is None:
+        return "its quality was not measured"
+    text = (
+        f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f} on {quality.items:,} items: "
+        f"a drop of {points(quality.drop)}"
+    )
+    if judgement.verdict == "undecided":
+        needed = f"; about {judgement.items_needed:,} items would settle it" if judgement.items_needed else ""
+        return f"undecided: {text}, not larger than {points(judgement.drop_bound)} for sure{needed}"
+    return text
+
+
+def reason_against(standing: Standing, best: Standing | None) -> str:
+    """Why this candidate was not chosen, in one sentence."""
+    probe = standing.evidence.probe
+    if standing.stand == "not measured":
+        return standing.evidence.dropped or "the search ended before its turn"
+    if standing.stand == "failed" and probe is not None and probe.failure is not None:
+        return f"{probe.failure.kind}: {probe.failure.message}"
+    if standing.breaks:
+        return "; ".join(broken(standing, requirement) for requirement in standing.breaks)
+    if standing.stand == "undecided":
+        return quality_sentence(standing)
+    return "keeps every requirement" if best is None or best is standing else beaten_by(standing, best)
+
+
+def beaten_by(standing: Standing, best: Standing) -> str:
+    """What the chosen one has over it."""
+    capacity = best.capacity / standing.capacity
+    if capacity >= 1 + TIE:
+        return f"{number(capacity)} times fewer requests per second than {best.candidate.id}"
+    if capacity <= 1 / (1 + TIE):
+        against = _what_speaks_against(standing, best)
+        return f"{number(1 / capacity)} times the capacity of {best.candidate.id}, but {against}"
+    return f"as fast as {best.candidate.id} within the noise, {_what_speaks_against(standing, best)}"
+
+
+def _what_speaks_against(standing: Standing, best: Standing) -> str:
+    if standing.requirements.priority == "quality":
+        return "of lower quality on the selecting items"
+    if standing.requirements.priority == "speed":
+        ratio = standing.latency_that_counts / best.latency_that_counts
+        return f"{number(ratio)} times its latency" if ratio > 1 + TIE else "not better in quality"
+    if standing.requirements.priority == "knee":
+        return "farther from the balance of cost and quality"
+    if standing.spending <= best.spending:
+        return "not proven at the confidence that remained, or no better in quality"
+    return "not better in quality"

@@ -1,0 +1,144 @@
+"""Weigh a model: check it, prepare its data, search, decide, write the bundle and its report."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from steelyard.bundle import Bundle, check_place, write_bundle
+from steelyard.decide import decide
+from steelyard.errors import Interrupted
+from steelyard.ledger import Ledger
+from steelyard.loop.workspace import Workspace
+from steelyard.machines.here import this_machine
+from steelyard.measure.process import Limits
+from steelyard.measure.workbench import Workbench
+from steelyard.metrics import metric
+from steelyard.records.base import to_json
+from steelyard.records.data import Prepared
+from steelyard.records.job import Job
+from steelyard.records.machine import Machine
+from steelyard.records.model import ModelInfo
+from steelyard.records.plan import Plan, SubjectInfo
+from steelyard.records.weighing import Weighing
+from steelyard.report.page import render
+from steelyard.search import Event, Race, Result
+from steelyard.subjects.model import ModelSubject
+from steelyard.version import VERSION
+
+USABLE_MEMORY = 0.8
+"""Of the machine's memory, what one candidate may use unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A plan, where its bundle is, and what was noticed on the way."""
+
+    plan: Plan
+    bundle: Path
+    notices: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        from steelyard.report.notebook import fragment
+
+        return fragment(self.plan)
+
+
+def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: threading.Event | None = None) -> Balance:
+    """The plan for one job, as a bundle in `job.out`.
+
+    Everything measured is in the ledger before the next measurement begins: after an interruption, a crash or a
+    kill the same job goes on where it was. Raises `InputError` for a model, data or setting that cannot be used,
+    and `Interrupted` once `stop` is set. A plan that meets no requirement is a result, not an error.
+    """
+    stop = stop or threading.Event()
+    out = Path(job.out)
+    check_place(out)
+    machine = this_machine()
+    workspace = Workspace(Path(job.work), limits_of(job, machine), stop)
+    on_event(Event("reading", f"checking {job.model}", 0, 1))
+    info = workspace.inspect(Path(job.model))
+    on_event(Event("reading", f"preparing {job.data.source}", 0, 1))
+    prepared = prepare(workspace, job, info)
+    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine)
+    weighing = Weighing(subject=subject_info(job, subject), machine=machine, candidates=subject.candidates())
+    with Ledger.open(job.ledger or workspace.ledger) as ledger:
+        ledger.remember(subject.key, to_json(weighing).decode())
+        with Workbench(subject, workspace.folder, workspace.limits, stop) as bench:
+            result = _search(Race(bench, ledger, machine, job.requirements, job.price, job.within_s, on_event), job)
+            plan = _plan(job, weighing, result)
+            bundle = _bundle(plan, bench, out)
+        return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
+
+
+def limits_of(job: Job, machine: Machine) -> Limits:
+    """What each candidate may use."""
+    memory = job.candidate_memory_mb or machine.memory_mb * USABLE_MEMORY
+    return Limits(memory_mb=int(memory), seconds=job.candidate_seconds)
+
+
+def prepare(workspace: Workspace, job: Job, info: ModelInfo) -> Prepared:
+    """The job's data; labels are held against the number of classes that the model puts out."""
+    shape = info.outputs[0].shape if info.outputs else ()
+    labelled = job.metric is None or metric(job.metric).labelled
+    classes = shape[-1] if labelled and len(shape) == 2 and shape[-1] not in (None, 1) else None
+    return workspace.prepare(job.data, info, classes=classes)
+
+
+def metric_name(job: Job, prepared: Prepared) -> str:
+    """What was asked for; otherwise accuracy where there are labels and agreement where there are none."""
+    return job.metric or ("accuracy" if prepared.labels else "agreement")
+
+
+def subject_info(job: Job, subject: ModelSubject) -> SubjectInfo:
+    """What is weighed and what judges it, for the plan."""
+    data = subject.data
+    return SubjectInfo(
+        name=subject.name,
+        key=subject.key,
+        metric=subject.metric.name,
+        model=subject.info.path,
+        model_sha256=subject.info.sha256,
+        data=job.data.source,
+        data_sha256=data.sha256,
+        items_select=data.items_select,
+        items_confirm=data.items_confirm,
+        items_calibrate=data.items_calibrate,
+        told=data.told,
+        settings={"data": job.data},
+    )
+
+
+def _search(race: Race, job: Job) -> Result:
+    try:
+        return race.run()
+    except Interrupted as interrupted:
+        done = race.result().figures
+        raise Interrupted(
+            f"stopped: {done.measured + done.resumed} measurements are kept in {job.ledger or job.work}",
+            "run the same command again to go on where it stopped",
+        ) from interrupted
+
+
+def _plan(job: Job, weighing: Weighing, result: Result) -> Plan:
+    return decide(
+        weighing,
+        result.evidence,
+        job.requirements,
+        job.price,
+        search=result.figures,
+        version=VERSION,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        warnings=(*job.warnings, *result.warnings),
+    )
+
+
+def _bundle(plan: Plan, bench: Workbench, out: Path) -> Bundle:
+    """The plan with the artefacts of the whole front and of the reference, which `check` measures against."""
+    kept = {*plan.front, bench.reference.id}
+    candidates = [c for c in bench.subject.candidates() if c.id in kept]
+    artefacts = {candidate.variant: bench.built_folder(candidate) for candidate in candidates}
+    return write_bundle(plan, render(plan), artefacts, out)

@@ -1,0 +1,106 @@
+"""The folder that is kept between runs: the ledger, prepared data, built variants, logs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from steelyard.errors import CandidateFailure, DataError, InputError, ModelError, UsageError
+from steelyard.measure.process import Limits, call
+from steelyard.records.base import digest, from_json, to_json
+from steelyard.records.data import DataSpec, Prepared
+from steelyard.records.model import ModelInfo
+from steelyard.records.subject import Task
+
+PREPARED = "prepared.json"
+
+
+class Workspace:
+    """`work/` with `ledger.db`, `data/`, `built/` and `logs/`. Everything but the ledger can be made anew."""
+
+    def __init__(self, folder: Path, limits: Limits, stop: threading.Event) -> None:
+        self.folder = folder
+        self.limits = limits
+        self._stop = stop
+        try:
+            for name in ("data", "built", "logs"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise UsageError(
+                f"the work folder {folder} cannot be written: {error.strerror}",
+                "run where you may write, or choose another place with --work",
+            ) from error
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left half-made."""
+        for left in (*self.folder.glob("scratch-*"), *self.folder.glob("*/building-*")):
+            shutil.rmtree(left, ignore_errors=True)
+
+    @property
+    def ledger(self) -> Path:
+        """Where the ledger is unless another place is named."""
+        return self.folder / "ledger.db"
+
+    def inspect(self, model: Path) -> ModelInfo:
+        """What the model file is, checked in a child process before any engine sees it."""
+        task = Task(function="steelyard.models.inspect:inspect", argument={"path": str(model)})
+        return from_json(to_json(self._call(task, "inspect", ModelError, str(model))), ModelInfo)
+
+    def prepare(self, spec: DataSpec, info: ModelInfo, *, classes: int | None) -> Prepared:
+        """The data, read and cleaned in a child process; taken from the last run when nothing changed."""
+        known = self._prepared_before(spec, info, classes)
+        if known is not None:
+            return known
+        fresh = Path(tempfile.mkdtemp(prefix="building-", dir=self.folder / "data"))
+        argument = {"spec": spec, "inputs": info.inputs, "into": str(fresh), "outputs_classes": classes}
+        try:
+            task = Task(function="steelyard.data.prepare:prepare", argument=argument)
+            prepared = from_json(to_json(self._call(task, "prepare", DataError, spec.source)), Prepared)
+            return self._kept(prepared, fresh, spec, info, classes)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _kept(self, prepared: Prepared, fresh: Path, spec: DataSpec, info: ModelInfo, classes: int | None) -> Prepared:
+        """Move freshly prepared data to its place."""
+        place = self._data_place(spec, info, classes)
+        (fresh / PREPARED).write_bytes(to_json(prepared))
+        shutil.rmtree(place, ignore_errors=True)
+        fresh.rename(place)
+        return _at(prepared, place)
+
+    def _prepared_before(self, spec: DataSpec, info: ModelInfo, classes: int | None) -> Prepared | None:
+        place = self._data_place(spec, info, classes)
+        if ":" in spec.source and not Path(spec.source).exists():
+            return None  # a function may return something else every time
+        try:
+            return _at(from_json((place / PREPARED).read_bytes(), Prepared), place)
+        except (OSError, ValueError):
+            return None
+
+    def _data_place(self, spec: DataSpec, info: ModelInfo, classes: int | None) -> Path:
+        sources = [Path(spec.source), *([Path(spec.manifest)] if spec.manifest else [])]
+        return self.folder / "data" / digest(spec, info.inputs, classes, [_stamp(source) for source in sources])
+
+    def _call(self, task: Task, name: str, kind: type[InputError], what: str) -> object:
+        try:
+            return call(task, self.limits, self.folder / "logs" / f"{name}.log", self._stop)
+        except CandidateFailure as failure:
+            raise kind(
+                f"{what} could not be read: {failure.message}",
+                f"the output of the process that tried is in {self.folder / 'logs' / name}.log",
+            ) from failure
+
+
+def _at(prepared: Prepared, place: Path) -> Prepared:
+    return Prepared(**{n: getattr(prepared, n) for n in Prepared.__struct_fields__} | {"folder": str(place.resolve())})
+
+
+def _stamp(source: Path) -> object:
+    """Changes when the source does: size and time of a file, of all files of a folder."""
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]

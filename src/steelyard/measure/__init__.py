@@ -1,0 +1,1 @@
+"""Measuring candidates, each in a child process that can be killed."""

@@ -1,0 +1,155 @@
+"""Everything that can be done to one candidate: build it, open it, look at it, ask it, time it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from steelyard.errors import CandidateFailure
+from steelyard.measure.process import Child, Limits, call
+from steelyard.measure.speed import measure_service, measure_speed
+from steelyard.records.base import from_json, to_json
+from steelyard.records.candidate import Candidate
+from steelyard.records.measurement import Failure, Probe, ServiceTime, Speed
+from steelyard.records.subject import Answers, Recipe, Subject
+
+KEPT_OPEN = 4
+"""Children left open beside the reference, the longest unused is closed first."""
+BUILT = "built.json"
+"""Written last into a folder of built artefacts: what the build returned. A folder without it is not finished."""
+
+
+class Workbench:
+    """Builds, opens and measures the candidates of one subject. Failures come as `CandidateFailure`."""
+
+    def __init__(self, subject: Subject, folder: Path, limits: Limits, stop: threading.Event) -> None:
+        self.subject = subject
+        self.limits = limits
+        self._stop = stop
+        self._built = folder / "built"
+        self._logs = folder / "logs"
+        self._open: OrderedDict[str, Child] = OrderedDict()
+        for place in (self._built, self._logs):
+            place.mkdir(parents=True, exist_ok=True)
+        self._scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))
+
+    @property
+    def reference(self) -> Candidate:
+        """The subject as the user gave it."""
+        return self.subject.candidates()[0]
+
+    def built_folder(self, candidate: Candidate) -> Path:
+        """Where the candidate's artefacts are, or will be."""
+        return self._built / self.subject.recipe(candidate).build_key
+
+    def build(self, candidate: Candidate) -> float:
+        """Make the candidate's artefacts unless they are there; seconds it took."""
+        recipe, folder = self.subject.recipe(candidate), self.built_folder(candidate)
+        if recipe.build is None or (folder / BUILT).exists():
+            return 0.0
+        start = time.monotonic()
+        fresh = Path(tempfile.mkdtemp(prefix="building-", dir=self._built))
+        try:
+            result = call(recipe.build, self.limits, self._log(candidate), self._stop, {"into": str(fresh)})
+            (fresh / BUILT).write_bytes(to_json(result))
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
+        except OSError as error:
+            raise CandidateFailure("build", f"its artefacts could not be kept: {error}") from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return time.monotonic() - start
+
+    def probe(self, candidate: Candidate, items: int) -> tuple[Probe, Answers | None]:
+        """The first look: build, open, serve one and the largest batch, answer the first items."""
+        build_s = load_s = memory = 0.0
+        try:
+            build_s = self.build(candidate)
+            self._close(candidate)
+            load_s, child = self._opened(candidate)
+            for batch in {1, candidate.max_batch}:
+                measure_service(child, candidate, batch, 0.02)
+            memory = child.ask("peak_memory_mb")
+            answers = self.answers(candidate, 0, items)
+        except CandidateFailure as failure:
+            self._close(candidate)
+            told = Failure(kind=failure.kind, message=failure.message)  # type: ignore[arg-type]
+            return Probe(build_s=build_s, load_s=load_s, memory_mb=memory, failure=told), None
+        return Probe(build_s=build_s, load_s=load_s, memory_mb=memory), answers
+
+    def answers(self, candidate: Candidate, start: int, stop: int) -> Answers:
+        """The candidate's answers to items [start, stop)."""
+        file = self._scratch / "answers.npy"
+        self._child(candidate).ask("answers", start=start, stop=stop, file=str(file))
+        answers: Answers = np.load(file, allow_pickle=False)
+        if len(answers) != stop - start:
+            raise CandidateFailure("invalid", f"{len(answers)} answers to {stop - start} items")
+        return answers
+
+    def glance(self, candidate: Candidate, batch: int, seconds: float = 0.1) -> ServiceTime:
+        """A quick, rough service time."""
+        return measure_service(self._child(candidate), candidate, batch, seconds)
+
+    def speed(self, candidate: Candidate, quiet_ms: float, effort: float) -> Speed:
+        """Careful service times, interleaved with the reference."""
+        reference = self._child(self.reference)
+        return measure_speed(self._child(candidate), candidate, reference, self.reference, quiet_ms, effort)
+
+    def _child(self, candidate: Candidate) -> Child:
+        if candidate.id not in self._open:
+            self.build(candidate)
+            self._opened(candidate)
+        self._open.move_to_end(candidate.id)
+        return self._open[candidate.id]
+
+    def _opened(self, candidate: Candidate) -> tuple[float, Child]:
+        """Open the candidate in a fresh child; seconds that loading took."""
+        self._make_room()
+        recipe, folder = self.subject.recipe(candidate), self.built_folder(candidate)
+        child = Child(self.limits, self._log(candidate), self._stop)
+        try:
+            load_s = child.ask("open", function=recipe.open.function, argument=_argument(recipe, folder))
+        except BaseException:
+            child.kill()
+            raise
+        self._open[candidate.id] = child
+        return load_s, child
+
+    def _make_room(self) -> None:
+        idle = [name for name in self._open if name != self.reference.id]
+        for name in idle[: max(0, len(idle) - KEPT_OPEN + 1)]:
+            self._open.pop(name).close()
+
+    def _close(self, candidate: Candidate) -> None:
+        if child := self._open.pop(candidate.id, None):
+            child.kill()
+
+    def _log(self, candidate: Candidate) -> Path:
+        return self._logs / f"{candidate.id}.log"
+
+    def close(self) -> None:
+        """End all children and remove what was only for this run."""
+        while self._open:
+            self._open.popitem()[1].kill()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _argument(recipe: Recipe, folder: Path) -> dict[str, object]:
+    built = {} if recipe.build is None else from_json((folder / BUILT).read_bytes(), dict)
+    return dict(recipe.open.argument) | {"built": str(folder)} | built

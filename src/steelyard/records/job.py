@@ -1,0 +1,37 @@
+"""One weighing as it was ordered."""
+
+from __future__ import annotations
+
+from steelyard.errors import UsageError
+from steelyard.records.base import Record
+from steelyard.records.data import DataSpec
+from steelyard.records.machine import Price
+from steelyard.records.requirements import Requirements
+
+
+class Job(Record):
+    """Everything that `steelyard weigh` needs to know."""
+
+    model: str
+    """Path of the model file."""
+    data: DataSpec
+    requirements: Requirements
+    price: Price = Price()
+    metric: str | None = None
+    """None: accuracy where there are labels, agreement with the reference where there are none."""
+    out: str = "steelyard-plan"
+    """Folder of the bundle."""
+    work: str = ".steelyard"
+    """Folder of the ledger and of what is kept between runs."""
+    ledger: str | None = None
+    """Path or URL of the ledger; None: `ledger.db` in the work folder."""
+    within_s: float = 600.0
+    candidate_seconds: float = 300.0
+    """No single step of one candidate may take longer."""
+    candidate_memory_mb: float | None = None
+    """No candidate may use more; None: 80 % of what the machine has."""
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.within_s > 0 or not self.candidate_seconds > 0:
+            raise UsageError("the time allowed for the search is longer than nothing", "for example --within 60s")

@@ -1,0 +1,8 @@
+"""Which candidate to measure next, and how carefully."""
+
+from __future__ import annotations
+
+from steelyard.search.notebook import Event, fold
+from steelyard.search.race import Race, Result
+
+__all__ = ["Event", "Race", "Result", "fold"]

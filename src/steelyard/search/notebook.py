@@ -1,0 +1,121 @@
+"""What a search knows so far: kept in the ledger entry by entry, taken over from it when the search is run again."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from steelyard.ledger import Ledger
+from steelyard.records.base import digest
+from steelyard.records.candidate import Candidate
+from steelyard.records.machine import Machine
+from steelyard.records.measurement import Entry, Evidence, Measurement, Probe, Quality, Speed
+from steelyard.records.subject import Split, Subject
+
+M = TypeVar("M", Probe, Speed, Quality)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show to whoever waits."""
+
+    stage: str
+    text: str
+    done: int
+    total: int
+    best: str = ""
+    """The best so far, in words."""
+
+
+class Notebook:
+    """Measurements of one subject on one machine; every one is in the ledger before the next begins."""
+
+    def __init__(self, subject: Subject, machine: Machine, ledger: Ledger) -> None:
+        self._subject = subject
+        self._machine = machine.fingerprint
+        self._ledger = ledger
+        self.measured = 0
+        self.resumed = 0
+        self._of: dict[str, list[Measurement]] = {}
+        self.dropped: dict[str, str] = {}
+
+    def recall(self, kind: type[M], candidate: Candidate, what: str) -> M | None:
+        """What the ledger holds of this very measurement."""
+        found = self._ledger.find(self._key(candidate, what))
+        if not isinstance(found, kind):
+            return None
+        self.resumed += 1
+        self._note(self._owner(kind, candidate), found)
+        return found
+
+    def keep(self, candidate: Candidate, what: str, measurement: Measurement) -> None:
+        """Append a measurement."""
+        owner = self._owner(type(measurement), candidate)
+        self._ledger.append(
+            Entry(
+                key=self._key(candidate, what),
+                subject=self._subject.key,
+                candidate=owner,
+                machine=self._machine,
+                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                measurement=measurement,
+            )
+        )
+        self.measured += 1
+        self._note(owner, measurement)
+
+    def _key(self, candidate: Candidate, what: str) -> str:
+        """Everything that could change the result."""
+        whose = candidate.numerics if what.startswith("quality") else candidate.id
+        versions = dict(self._subject.versions(candidate))
+        return digest(what, self._subject.key, whose, versions, self._machine)
+
+    @staticmethod
+    def _owner(kind: type[Measurement], candidate: Candidate) -> str:
+        return candidate.numerics if kind is Quality else candidate.id
+
+    def _note(self, owner: str, measurement: Measurement) -> None:
+        self._of.setdefault(owner, []).append(measurement)
+
+    def evidence(self, candidates: Iterable[Candidate]) -> dict[str, Evidence]:
+        """All that is known of each candidate."""
+        return fold(candidates, self._of, self._subject.split, self.dropped)
+
+
+def fold(
+    candidates: Iterable[Candidate],
+    measurements: Mapping[str, Iterable[Measurement]],
+    split: Split,
+    dropped: Mapping[str, str] | None = None,
+) -> dict[str, Evidence]:
+    """Measurements (by candidate id, quality by numerics; later ones replace earlier ones) as evidence by id."""
+    return {c.id: _evidence(c, measurements, split, (dropped or {}).get(c.id, "")) for c in candidates}
+
+
+def _evidence(
+    candidate: Candidate, measurements: Mapping[str, Iterable[Measurement]], split: Split, dropped: str
+) -> Evidence:
+    probe: Probe | None = None
+    speed: Speed | None = None
+    selected: Quality | None = None
+    confirmed: Quality | None = None
+    for measurement in (*measurements.get(candidate.numerics, ()), *measurements.get(candidate.id, ())):
+        match measurement:
+            case Probe():
+                probe = measurement
+            case Speed(rough=False):
+                speed = measurement
+            case Quality(start=0) if selected is None or measurement.items >= selected.items:
+                selected = measurement
+            case Quality(start=split.select):
+                confirmed = measurement
+    return Evidence(
+        candidate_id=candidate.id,
+        probe=probe,
+        speed=speed,
+        selected=selected,
+        confirmed=confirmed,
+        dropped=dropped,
+    )

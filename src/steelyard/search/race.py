@@ -1,0 +1,319 @@
+"""The race: cheap checks first, then more careful ones, and whoever cannot win leaves early.
+
+1. The reference is measured to the end: everything is told against it.
+2. First looks: each kind of numerics is built, opened, asked a few items, and timed roughly.
+3. Quality in growing looks on the items that select; a failed verdict ends it.
+4. Careful service times, the fastest by the glance first, interleaved with the reference.
+5. The preferred candidate, and the front, are confirmed on items that took no part in selecting.
+
+At every moment the notebook holds enough to decide with; running out of time only means a less complete search.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from steelyard.decide import Standing, contenders, stand
+from steelyard.decide.standing import choose, front
+from steelyard.errors import CandidateFailure, ModelError
+from steelyard.ledger import Ledger
+from steelyard.measure.workbench import Workbench
+from steelyard.records.candidate import Candidate, Numerics
+from steelyard.records.machine import Machine, Price
+from steelyard.records.measurement import Evidence, Failure, Probe, Quality, Speed
+from steelyard.records.plan import SearchFigures
+from steelyard.records.requirements import Requirements
+from steelyard.search.notebook import Event, Notebook
+from steelyard.search.questions import Questions
+from steelyard.search.rough import Rough, rough
+
+T = TypeVar("T")
+
+FIRST_ITEMS = 32
+"""Answered in the first look."""
+MEASURING_SHARE = 0.75
+"""Of the time allowed, what may pass before confirming begins."""
+DISTURBED = 1.25
+"""The reference this much slower than on its own: the machine was busy with something else."""
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the search found."""
+
+    evidence: dict[str, Evidence]
+    figures: SearchFigures
+    warnings: tuple[str, ...]
+
+
+class Race:
+    """One search over one subject. `run` may be stopped through the workbench's event; nothing measured is lost."""
+
+    def __init__(
+        self,
+        workbench: Workbench,
+        ledger: Ledger,
+        machine: Machine,
+        requirements: Requirements,
+        price: Price,
+        within_s: float,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._bench = workbench
+        self._subject = workbench.subject
+        self._candidates = tuple(self._subject.candidates())
+        self._notes = Notebook(self._subject, machine, ledger)
+        self._questions = Questions(workbench, self._notes)
+        self._requirements = requirements
+        self._price = price
+        self._within_s = within_s
+        self._on_event = on_event
+        self._started = time.monotonic()
+        self._rough: dict[str, Rough] = {}
+        self._quiet_ms = 0.0
+        self._warnings: list[str] = []
+        self._complete = True
+
+    def run(self) -> Result:
+        """Search until all is settled or the time is up. Raises `ModelError` when the reference cannot be run."""
+        self._measure_reference()
+        for stage in (self._first_looks, self._select, self._other_settings, self._time_carefully):
+            stage()
+        self._confirm()
+        return self.result()
+
+    def result(self) -> Result:
+        """What is known now; also after an interruption."""
+        ruled_out = sum(1 for c in self._candidates if c.id in self._notes.dropped)
+        figures = SearchFigures(
+            seconds=round(time.monotonic() - self._started, 2),
+            measured=self._notes.measured,
+            resumed=self._notes.resumed,
+            ruled_out=ruled_out,
+            complete=self._complete,
+        )
+        return Result(self._notes.evidence(self._candidates), figures, tuple(self._warnings))
+
+    # --- the stages -------------------------------------------------------------------------------------------
+
+    def _measure_reference(self) -> None:
+        reference = self._candidates[0]
+        self._tell("reference", f"measuring the reference, {reference.id}", 0, 1)
+        probe = self._probe(reference)
+        if probe.failure is not None:
+            raise ModelError(
+                f"the model as given cannot be run ({reference.id}): {probe.failure.kind}: {probe.failure.message}",
+                "the reference must run before anything can be told against it; see 'steelyard doctor'",
+            )
+        self._quality(reference, 0, self._subject.split.looks[-1])
+        if self._subject.split.confirm:
+            self._quality(reference, self._subject.split.select, self._subject.split.total)
+        self._quiet_ms = self._questions.quiet_ms(reference)
+        self._speed(reference)
+
+    def _first_looks(self) -> None:
+        firsts = self._one_of_each_numerics()
+        for place, candidate in enumerate(firsts):
+            if not self._time_left("first look", firsts[place:]):
+                return
+            self._tell("first look", f"building and opening {candidate.id}", place, len(firsts))
+            self._look(candidate)
+
+    def _select(self) -> None:
+        """Quality of what survived the first look, in growing looks; speed by the glance decides the order."""
+        alive = sorted((c for c in self._one_of_each_numerics() if self._alive(c)), key=self._slowness)
+        looks = self._subject.split.looks
+        total = len(alive) * len(looks)
+        for look, items in enumerate(looks):
+            for place, candidate in enumerate(alive):
+                if not self._alive(candidate) or self._cannot_win(candidate):
+                    continue
+                if not self._time_left("quality", alive[place:]):
+                    return
+                self._tell("quality", f"{items:,} items by {candidate.numerics}", look * len(alive) + place, total)
+                self._judge_selecting(candidate, items)
+
+    def _judge_selecting(self, candidate: Candidate, items: int) -> None:
+        quality = self._quality(candidate, 0, items)
+        standing = self._standing(candidate)
+        if quality is not None and "quality" in standing.breaks:
+            self._drop_numerics(candidate.numerics, "its quality fails the requirement")
+
+    def _other_settings(self) -> None:
+        """The other divisions of the cores between streams, of the numerics that are still in."""
+        others = [c for c in self._candidates if c.id not in self._rough and self._alive(c) and self._judged(c)]
+        for place, candidate in enumerate(others):
+            if not self._time_left("settings", others[place:]):
+                return
+            self._tell("settings", f"opening {candidate.id}", place, len(others))
+            self._look(candidate)
+
+    def _time_carefully(self) -> None:
+        runners = sorted((c for c in self._candidates if self._alive(c) and self._judged(c)), key=self._slowness)
+        for place, candidate in enumerate(runners):
+            if self._standing(candidate).speed is not None or self._cannot_win(candidate):
+                continue
+            if not self._time_left("speed", runners[place:]):
+                return
+            self._tell("speed", f"timing {candidate.id}", place, len(runners))
+            self._speed(candidate)
+
+    def _confirm(self) -> None:
+        """Confirm the preferred candidate until one holds, then the rest of the front."""
+        if not self._subject.split.confirm:
+            return
+        while (standing := self._next_to_confirm()) is not None:
+            if time.monotonic() - self._started > self._within_s:
+                self._complete = False
+                return
+            self._tell("confirming", f"{standing.candidate.numerics} on items that did not select it", 0, 1)
+            if self._quality(standing.candidate, self._subject.split.select, self._subject.split.total) is None:
+                continue
+
+    def _next_to_confirm(self) -> Standing | None:
+        ordered = contenders(self._standings(), provisional=True)
+        chosen, passed_over = choose([s for s in ordered if s.stand == "passes"])
+        wanted = ordered if chosen is None else [*ordered[: ordered.index(chosen) + 1], *front(ordered)]
+        return next((s for s in wanted if s not in passed_over and self._unconfirmed(s)), None)
+
+    @staticmethod
+    def _unconfirmed(standing: Standing) -> bool:
+        return standing.evidence.confirmed is None and not standing.evidence.dropped
+
+    # --- one candidate ----------------------------------------------------------------------------------------
+
+    def _look(self, candidate: Candidate) -> None:
+        """Build, open, ask a few items, time roughly."""
+        probe = self._probe(candidate)
+        if probe.failure is not None:
+            return
+        glance = self._try(candidate, lambda: self._questions.glance(candidate))
+        if glance is not None:
+            self._rough[candidate.id] = rough(candidate, glance, self._requirements)
+
+    def _probe(self, candidate: Candidate) -> Probe:
+        probe = self._questions.probe(candidate, min(FIRST_ITEMS, self._subject.split.select))
+        if probe.failure is not None:
+            self._drop(candidate, f"{probe.failure.kind}: {probe.failure.message}")
+            if probe.failure.kind in ("build", "unsupported", "invalid"):
+                self._drop_numerics(candidate.numerics, f"{probe.failure.kind}: {probe.failure.message}")
+        return probe
+
+    def _quality(self, candidate: Candidate, start: int, stop: int) -> Quality | None:
+        return self._try(candidate, lambda: self._questions.quality(candidate, start, stop))
+
+    def _speed(self, candidate: Candidate) -> None:
+        best: Speed | None = None
+        for _ in range(TRIES):
+            speed = self._try(candidate, lambda: self._questions.speed(candidate, self._quiet_ms, self._effort()))
+            if speed is None:
+                return
+            best = speed if best is None or speed.reference_ratio < best.reference_ratio else best
+            if best.reference_ratio <= DISTURBED or not self._time_left("speed", ()):
+                break
+        if best is None:
+            return
+        if best.reference_ratio > DISTURBED:
+            self._warnings.append(
+                f"the machine was busy while {candidate.id} was timed: beside it the reference ran "
+                f"{best.reference_ratio:.2f} times as long as on its own"
+            )
+        self._questions.keep_speed(candidate, best)
+
+    def _try(self, candidate: Candidate, measure: Callable[[], T]) -> T | None:
+        """A measurement, or None after the candidate's failure was recorded."""
+        try:
+            return measure()
+        except CandidateFailure as failure:
+            self._drop(candidate, f"{failure.kind}: {failure.message}")
+            told = Failure(kind=failure.kind, message=failure.message)  # type: ignore[arg-type]
+            self._questions.record_failure(candidate, told)
+            if candidate is self._candidates[0]:
+                raise ModelError(f"the model as given failed while it was measured: {failure.message}") from failure
+            return None
+
+    # --- who is still in --------------------------------------------------------------------------------------
+
+    def _one_of_each_numerics(self) -> list[Candidate]:
+        """The first candidate of each kind of numerics; the reference's own kind needs one that may batch."""
+        return list({c.numerics: c for c in reversed(self._candidates[1:])}.values())[::-1]
+
+    def _alive(self, candidate: Candidate) -> bool:
+        return candidate.id not in self._notes.dropped
+
+    def _judged(self, candidate: Candidate) -> bool:
+        return self._standing(candidate).quality is not None
+
+    def _standing(self, candidate: Candidate) -> Standing:
+        return self._standings([candidate])[0]
+
+    def _standings(self, candidates: Sequence[Candidate] | None = None) -> list[Standing]:
+        among = self._candidates if candidates is None else candidates
+        evidence = self._notes.evidence(among)
+        return stand(among, evidence, self._requirements, self._price, self._subject.split)
+
+    def _drop(self, candidate: Candidate, reason: str) -> None:
+        self._notes.dropped.setdefault(candidate.id, reason)
+
+    def _drop_numerics(self, numerics: Numerics, reason: str) -> None:
+        for candidate in self._candidates[1:]:
+            if candidate.numerics == numerics:
+                self._drop(candidate, reason)
+
+    def _slowness(self, candidate: Candidate) -> float:
+        seen = self._rough.get(candidate.id)
+        return 0.0 if seen is None else -seen.at_most
+
+    def _cannot_win(self, candidate: Candidate) -> bool:
+        """Whether another one, of no lower quality, is surely faster; if so it is dropped, with the reason."""
+        own = self._rough.get(candidate.id)
+        if own is None or self._requirements.priority == "speed":
+            return False
+        standing = self._standing(candidate)
+        for other in self._rivals(candidate):
+            if other.at_least > own.at_most and self._drop_of(other.candidate) <= self._drop_of(candidate):
+                if standing.speed is None:
+                    self._drop(
+                        candidate,
+                        f"cannot win: at most {own.at_most:,.0f} requests/s by a rough timing, where "
+                        f"{other.candidate.id} reaches {other.at_least:,.0f} at no lower quality",
+                    )
+                return True
+        return False
+
+    def _rivals(self, candidate: Candidate) -> Iterator[Rough]:
+        for other in self._candidates[1:]:
+            seen = self._rough.get(other.id)
+            if seen is not None and other.id != candidate.id and self._alive(other) and self._judged(other):
+                yield seen
+
+    def _drop_of(self, candidate: Candidate) -> float:
+        """The drop in quality as far as it is known; unknown: as good as the reference."""
+        quality = self._standing(candidate).quality
+        return 0.0 if quality is None or quality.identical else quality.drop
+
+    # --- time and telling -------------------------------------------------------------------------------------
+
+    def _effort(self) -> float:
+        """Shorter timings when little time is allowed."""
+        return min(1.0, max(0.3, self._within_s / 60))
+
+    def _time_left(self, stage: str, waiting: Sequence[Candidate]) -> bool:
+        """False once the share for measuring is used up; those still waiting are told so."""
+        if time.monotonic() - self._started <= self._within_s * MEASURING_SHARE:
+            return True
+        self._complete = False
+        for candidate in waiting:
+            self._drop(candidate, f"the time allowed for the search was up before its {stage}")
+        return False
+
+    def _tell(self, stage: str, text: str, done: int, total: int) -> None:
+        self._on_event(Event(stage, text, done, total, self._best()))
+
+    def _best(self) -> str:
+        ordered = contenders(self._standings(), provisional=True)
+        return f"{ordered[0].candidate.id}, {ordered[0].capacity:,.0f} requests/s" if ordered else ""

@@ -1,0 +1,1 @@
+"""What can be weighed. The first kind: a model with validation data."""

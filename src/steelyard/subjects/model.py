@@ -1,0 +1,195 @@
+"""A model with validation data, as the search sees it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from steelyard.data.rows import read_rows
+from steelyard.errors import DataError
+from steelyard.metrics import judge, metric
+from steelyard.records.base import digest
+from steelyard.records.candidate import Candidate, Numerics
+from steelyard.records.data import Prepared
+from steelyard.records.engine import RuntimeSpec, VariantSpec
+from steelyard.records.machine import Machine
+from steelyard.records.measurement import Quality
+from steelyard.records.model import ModelInfo
+from steelyard.records.subject import Answers, Recipe, Split, Task
+from steelyard.runtimes import RUNTIMES, installed_version
+from steelyard.variants import VARIANTS
+
+PROTOCOL = 1
+"""Raised when the way of measuring changes, so that older measurements are not mixed with newer ones."""
+LARGEST_BATCH = 32
+WRONG_BY_ONE = 2.0
+"""Labels shifted by one that make the reference this many times better are taken for a mistake."""
+
+
+class ModelSubject:
+    """A checked model file and prepared data; see `records.subject.Subject`."""
+
+    def __init__(self, info: ModelInfo, data: Prepared, metric_name: str, machine: Machine) -> None:
+        self.info = info
+        self.data = data
+        self.machine = machine
+        self.metric = metric(metric_name)
+        if self.metric.labelled and data.labels is None:
+            raise DataError(
+                f"the metric '{metric_name}' needs labels, and the data has none",
+                "name the labels (--labels), or use --metric agreement",
+            )
+
+    @property
+    def name(self) -> str:
+        """The model's file name."""
+        return Path(self.info.path).stem
+
+    @cached_property
+    def key(self) -> str:
+        """Model, data, metric."""
+        return digest(PROTOCOL, self.info.sha256, self.data.sha256, self.metric.name)
+
+    @property
+    def split(self) -> Split:
+        """The items that judge."""
+        return Split(select=self.data.items_select, confirm=self.data.items_confirm)
+
+    @cached_property
+    def labels(self) -> Answers | None:
+        """int64 [items that judge]."""
+        file = self.data.labels
+        total = self.split.total
+        return None if file is None else read_rows(Path(self.data.folder) / file.file, 0, total)
+
+    @cached_property
+    def _candidates(self) -> tuple[Candidate, ...]:
+        found = [self._reference(), *self._space()]
+        return tuple({candidate.id: candidate for candidate in found}.values())
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All that can be tried on this machine, the reference first."""
+        return self._candidates
+
+    def _reference(self) -> Candidate:
+        """The model as given, on all cores, one request at a time."""
+        runtime = "onnxruntime" if self.info.format == "onnx" else "openvino"
+        batch = self.info.fixed_batch or 1
+        return Candidate(variant="original", runtime=runtime, threads=self.machine.cores, max_batch=batch)
+
+    def _space(self) -> Iterator[Candidate]:
+        for variant in VARIANTS.values():
+            if self.info.format not in variant.reads:
+                continue
+            for runtime in self._runtimes(variant):
+                for precision in self._precisions(variant, runtime):
+                    for threads, streams in thread_splits(self.machine.cores):
+                        yield Candidate(
+                            variant=variant.name,
+                            runtime=runtime.name,
+                            precision=precision,
+                            threads=threads,
+                            streams=streams,
+                            max_batch=self.info.fixed_batch or LARGEST_BATCH,
+                        )
+
+    def _runtimes(self, variant: VariantSpec) -> Iterator[RuntimeSpec]:
+        written = variant.writes or self.info.format
+        for name in variant.runtimes:
+            runtime = RUNTIMES[name]
+            if written in runtime.reads and installed_version(runtime) is not None:
+                yield runtime
+
+    def _precisions(self, variant: VariantSpec, runtime: RuntimeSpec) -> list[str]:
+        able = [p for p in runtime.precisions if p == "f32" or (p == "bf16" and self.machine.has_bf16)]
+        return [precision for precision in variant.precisions if precision in able]
+
+    def recipe(self, candidate: Candidate) -> Recipe:
+        """How a child builds and opens it."""
+        return Recipe(
+            build=Task(function="steelyard.subjects.model_child:build", argument=self._build_argument(candidate)),
+            build_key=self._build_key(candidate),
+            open=Task(function="steelyard.subjects.model_child:open_runner", argument=self._open_argument(candidate)),
+        )
+
+    def _build_key(self, candidate: Candidate) -> str:
+        variant = VARIANTS[candidate.variant]
+        return digest(
+            self.info.sha256,
+            variant.name,
+            _versions(variant.packages),
+            self.machine.features,
+            self.data.sha256 if variant.calibrates else "",
+        )
+
+    def _build_argument(self, candidate: Candidate) -> dict[str, object]:
+        calibrates = VARIANTS[candidate.variant].calibrates
+        files = {name: self._path(array.file) for name, array in self.data.calibration.items()} if calibrates else {}
+        return {
+            "variant": candidate.variant,
+            "source": self.info.path,
+            "calibration": files,
+            "items": self.data.items_calibrate,
+        }
+
+    def _open_argument(self, candidate: Candidate) -> dict[str, object]:
+        return {
+            "candidate": candidate,
+            "metric": self.metric.name,
+            "inputs": {name: self._path(array.file) for name, array in self.data.judging.items()},
+            "items": self.split.total,
+            "fixed_batch": self.info.fixed_batch,
+        }
+
+    def _path(self, file: str) -> str:
+        return str(Path(self.data.folder) / file)
+
+    def judge(self, numerics: Numerics, answers: Answers, reference: Answers, start: int) -> Quality:
+        """The metric on these answers, paired with the reference's on the same items."""
+        truth = None if self.labels is None else self.labels[start : start + len(answers)]
+        own = numerics == self._candidates[0].numerics
+        if own and truth is not None and start == 0:
+            self._check_labels(answers, truth)
+        quality = judge(self.metric, answers, reference, truth, start)
+        return Quality(**{name: getattr(quality, name) for name in Quality.__struct_fields__} | {"identical": own})
+
+    def _check_labels(self, answers: Answers, truth: Answers) -> None:
+        """Refuse labels that fit the reference far better when they are all moved by one."""
+        if not self.metric.labelled:
+            return
+        value = self.metric.value(answers, truth)
+        for offset in (-1, 1):
+            moved = self.metric.value(answers, truth + offset)
+            if len(truth) >= 20 and moved > 0.3 and moved > WRONG_BY_ONE * value:
+                raise DataError(
+                    f"the reference's {self.metric.name} is {value:.3f} with these labels and {moved:.3f} "
+                    f"with all of them moved by {offset:+d}: they seem to count from another number than the model",
+                    f"add --label-offset {offset:+d}, or correct the labels",
+                )
+
+    def versions(self, candidate: Candidate) -> Mapping[str, str]:
+        """Packages that make and run it, and the way of measuring."""
+        variant, runtime = VARIANTS[candidate.variant], RUNTIMES[candidate.runtime]
+        packages = (*variant.packages, runtime.package, "numpy")
+        return _versions(packages) | {"protocol": str(PROTOCOL), "build": self._build_key(candidate)}
+
+
+def thread_splits(cores: int) -> list[tuple[int, int]]:
+    """(threads per stream, streams): all cores on one request, on two, four … at once, one core each."""
+    splits, streams = [], 1
+    while streams < cores:
+        splits.append((max(1, cores // streams), streams))
+        streams *= 2
+    return [*splits, (1, cores)]
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
