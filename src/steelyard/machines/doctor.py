@@ -137,7 +137,7 @@ def _package(name: str, distribution: str, extra: str, purpose: str) -> Package:
 def _instruction_sets(machine: Machine) -> tuple[InstructionSet, ...]:
     known = dict(INSTRUCTIONS.get(machine.arch, {}))
     if "avx512_vnni" in machine.features and "avx_vnni" not in machine.features:
-        known.pop("avx_vnni")  # the same in narrower vectors: nothing is missing
+        known.pop("avx_vnni", None)  # the same in narrower vectors: nothing is missing
     return tuple(
         InstructionSet(name=name, present=name in machine.features, brings=brings) for name, brings in known.items()
     )
