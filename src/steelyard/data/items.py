@@ -1,0 +1,98 @@
+"""What every source of data hands on: items that can be read by number, and their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+CHUNK_BYTES = 8 * 2**20
+"""Items are read, checked and written in chunks of about this size, so memory does not grow with the data."""
+
+
+@dataclass(frozen=True)
+class ItemKind:
+    """dtype and shape of one item of one model input (no first axis)."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one item."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some items, ready for the model: per model input an array [items, ...]."""
+
+    inputs: Mapping[str, Array]
+    faults: Mapping[int, str] = field(default_factory=dict)
+    """Position in these rows → why that item could not be read; its values are zeros."""
+
+
+class Items(Protocol):
+    """Items in the order of their source. They may be read more than once, in any order."""
+
+    @property
+    def count(self) -> int:
+        """How many there are, unreadable ones included."""
+
+    @property
+    def kinds(self) -> Mapping[str, ItemKind]:
+        """Per model input, what one item looks like."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What to call each item in messages; empty when items have no names."""
+
+    def read(self, numbers: Numbers) -> Rows:
+        """The items of these numbers, in this order."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One class number per item; `missing` and `unknown` say where there is none."""
+
+    codes: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    unknown: NDArray[np.bool_]
+    """A word that is not among the classes."""
+    classes: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where there is a class number."""
+        return ~(self.missing | self.unknown)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was found where the user's data lies."""
+
+    items: Items
+    labels: Labels | None
+    calibration: Items | None = None
+    """Items that were set aside for calibration by the user."""
+    told: tuple[str, ...] = ()
+
+
+def chunks(numbers: Numbers, item_bytes: int) -> Iterator[Numbers]:
+    """`numbers` in runs that take about CHUNK_BYTES each."""
+    step = max(1, CHUNK_BYTES // max(1, item_bytes))
+    for start in range(0, len(numbers), step):
+        yield numbers[start : start + step]
+
+
+def bytes_per_item(items: Items) -> int:
+    """Bytes of one item over all model inputs."""
+    return sum(kind.nbytes for kind in items.kinds.values())
