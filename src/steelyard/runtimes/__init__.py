@@ -1,0 +1,112 @@
+"""What executes a model: the table of runtimes, and the one way to open a model with any of them.
+
+The table is light: a runtime's own module, and with it the engine, is imported when a model is opened.
+A runtime of your own needs a `RuntimeSpec` and an opener; `steelyard.testing.check_runtime` tells whether it keeps
+the contract, and `RUNTIMES["mine"] = spec` puts it beside the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from steelyard.errors import CandidateFailure, SteelyardError, UsageError
+from steelyard.records.engine import RuntimeSpec, Session, SessionSettings
+from steelyard.records.model import ModelFormat
+
+RUNTIMES: dict[str, RuntimeSpec] = {
+    "onnxruntime": RuntimeSpec(
+        name="onnxruntime",
+        opener="steelyard.runtimes.onnxruntime:open_session",
+        package="onnxruntime",
+        reads=("onnx",),
+        precisions=("f32",),
+    ),
+    "openvino": RuntimeSpec(
+        name="openvino",
+        opener="steelyard.runtimes.openvino:open_session",
+        package="openvino",
+        reads=("onnx", "openvino"),
+        precisions=("f32", "bf16"),
+    ),
+    "torch": RuntimeSpec(
+        name="torch",
+        opener="steelyard.runtimes.torch_eager:open_session",
+        package="torch",
+        reads=("onnx",),
+        precisions=("f32",),
+        extra="train",
+    ),
+}
+
+_FORMATS: dict[str, ModelFormat] = {".onnx": "onnx", ".xml": "openvino"}
+
+
+def installed_version(spec: RuntimeSpec) -> str | None:
+    """The version of the runtime's package here, or None when it is not installed."""
+    return _version_of(spec.package)
+
+
+def open_session(name: str, path: Path, settings: SessionSettings) -> Session:
+    """The model at `path`, opened by the runtime `name` of the table.
+
+    Raises UsageError for an unknown name or settings that make no sense, CandidateFailure (`unsupported`) when the
+    runtime is not installed, cannot compute in this precision here, or cannot open the model.
+    """
+    if name not in RUNTIMES:
+        raise UsageError(f"there is no runtime {name!r}", f"choose one of: {', '.join(sorted(RUNTIMES))}")
+    return open_with(RUNTIMES[name], path, settings)
+
+
+def open_with(spec: RuntimeSpec, path: Path, settings: SessionSettings) -> Session:
+    """As `open_session`, for a runtime that need not be in the table."""
+    _check(spec, path, settings)
+    module, _, function = spec.opener.partition(":")
+    try:
+        return cast("Session", getattr(importlib.import_module(module), function)(path, settings))
+    except SteelyardError:
+        raise
+    except Exception as error:
+        raise failure(f"{spec.name} cannot open {path.name}", error) from error
+
+
+def failure(what: str, error: Exception) -> CandidateFailure:
+    """What an engine's own exception means for a candidate: `memory` or `unsupported`, told in one line."""
+    kind = "memory" if isinstance(error, MemoryError) else "unsupported"
+    return CandidateFailure(kind, f"{what}: {_reason(error)}")
+
+
+def _check(spec: RuntimeSpec, path: Path, settings: SessionSettings) -> None:
+    if settings.threads < 1 or settings.streams < 1:
+        raise UsageError(
+            f"expected at least 1 thread and 1 stream, got {settings.threads} threads and {settings.streams} streams"
+        )
+    if installed_version(spec) is None:
+        wanted = f"'steelyard[{spec.extra}]'" if spec.extra else spec.package
+        raise CandidateFailure("unsupported", f"the runtime {spec.name} is not installed", f"pip install {wanted}")
+    if settings.precision not in spec.precisions:
+        known = ", ".join(spec.precisions)
+        raise CandidateFailure("unsupported", f"{spec.name} computes in {known}, not in {settings.precision}")
+    # Without a suffix that they know the engines try their readers of a dozen formats on the file.
+    if _FORMATS.get(path.suffix) not in spec.reads:
+        raise CandidateFailure("unsupported", f"{spec.name} reads {' and '.join(spec.reads)}, not {path.name}")
+    if not path.is_file():
+        raise CandidateFailure("unsupported", f"there is no model file {path}")
+
+
+@cache
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    """What an engine says in one line; OpenVINO first names the places in its own source that the error came by."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception from")]
+    return told[0][:400] if told else type(error).__name__
