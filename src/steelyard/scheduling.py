@@ -12,10 +12,14 @@ from heapq import heappop, heappush
 from itertools import accumulate, count
 from typing import Generic, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from steelyard.records.base import Record
 from steelyard.records.measurement import ServiceTime
 
 Item = TypeVar("Item")
+Times = TypeVar("Times", float, npt.NDArray[np.float64])
 
 
 class Profile(Record):
@@ -53,18 +57,16 @@ def profile_of(seconds: Sequence[float]) -> Profile:
 
 
 def batch_times(service: Sequence[ServiceTime], quantile: float, max_batch: int) -> list[float]:
-    """Milliseconds at this quantile (0 … 1) for batches of 1 … `max_batch`.
+    """Milliseconds at this quantile (0 … 1) for batches of 1 … `max_batch`, see `between_sizes`.
 
-    Between measured batch sizes times grow linearly; below the smallest they equal its own (the batch is padded);
-    above the largest they grow in proportion to the size, as if nothing more were gained. Raises ValueError
-    without measurements.
+    Raises ValueError without measurements.
     """
     if not service:
         raise ValueError("no service times: the candidate was not measured")
     measured = sorted(service, key=lambda one: one.batch)
     sizes = [one.batch for one in measured]
     times = list(accumulate((_at(one.quantiles_ms, quantile) for one in measured), max))
-    return [_between(sizes, times, size) for size in range(1, max_batch + 1)]
+    return [between_sizes(sizes, times, size) for size in range(1, max_batch + 1)]
 
 
 def _at(quantiles: Sequence[float], quantile: float) -> float:
@@ -74,14 +76,19 @@ def _at(quantiles: Sequence[float], quantile: float) -> float:
     return quantiles[left] + (place - left) * (quantiles[right] - quantiles[left])
 
 
-def _between(sizes: Sequence[int], times: Sequence[float], size: int) -> float:
+def between_sizes(sizes: Sequence[int], times: Sequence[Times], size: int) -> Times:
+    """The time (or array of times) of a batch of `size`, from those measured at the rising `sizes`.
+
+    Between measured sizes times grow linearly; below the smallest they equal its own (the batch is padded);
+    above the largest they grow in proportion to the size, as if nothing more were gained.
+    """
     after = bisect_right(sizes, size)
     if after == 0:
         return times[0]
+    below = times[after - 1]
     if after == len(sizes):
-        return times[-1] * size / sizes[-1]
-    share = (size - sizes[after - 1]) / (sizes[after] - sizes[after - 1])
-    return times[after - 1] + share * (times[after] - times[after - 1])
+        return below * (size / sizes[-1])
+    return below + (times[after] - below) * ((size - sizes[after - 1]) / (sizes[after] - sizes[after - 1]))
 
 
 def batch_to_dispatch(profile: Profile, waiting: int, slack: float) -> int:

@@ -68,7 +68,8 @@ def paired_drop_bounds(paired: Paired, confidence: float) -> tuple[float, float]
 
     Newcombe himself joins Wilson limits of the two accuracies. With few discordant items, which is what a good
     candidate shows, a one-sided limit of his at 95 % misses in up to 16 % of the cases (60 items, 3 % discordant);
-    the limits here kept their 5 % in every case enumerated, and are exact when only one side has discordant items.
+    the limits here kept their 5 % in every case enumerated. The upper one is exact when only the reference has items
+    to itself.
     """
     return _drop_bounds(paired.only_reference, paired.only_candidate, paired.items, confidence)
 
