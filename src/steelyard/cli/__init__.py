@@ -1,0 +1,1 @@
+"""The command line: thin, arguments in, the loop called, results shown."""

@@ -1,0 +1,269 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from steelyard.errors import SteelyardError
+from steelyard.version import VERSION
+
+app = typer.Typer(
+    name="steelyard",
+    help="Find the point at which speed, cost and quality of a model balance, prove it, and run the model there.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+WRONG_USAGE: type[Exception] = typer.BadParameter.__bases__[0]
+"""An unknown option, a missing argument: the parser's own error, which has no public name in every version."""
+
+
+class Format(StrEnum):
+    """How results are shown."""
+
+    human = "human"
+    json = "json"
+    quiet = "quiet"
+
+
+REQUIRED, PRICES, DATA, SEARCH = "Requirements", "Prices", "Data", "Search and output"
+Text = str | None
+Out = Annotated[Format, typer.Option("--format", help="human, json (for scripts) or quiet.", rich_help_panel=SEARCH)]
+Config = Annotated[Path | None, typer.Option(help="Settings file; default steelyard.toml.", rich_help_panel=SEARCH)]
+Latency = Annotated[Text, typer.Option("--latency", help="Any percentile: --p95 5ms, --p99.9 20ms, or --latency p95=5ms.", metavar="pN=TIME", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
+Quality = Annotated[Text, typer.Option(help='Lowest value of the metric: ">=0.98".', rich_help_panel=REQUIRED)]
+Drop = Annotated[Text, typer.Option("--quality-drop", help="Largest loss against the reference; 1% unless said.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
+Rate = Annotated[Text, typer.Option(help="Requests to be served: 500/s.", rich_help_panel=REQUIRED)]
+Scenario = Annotated[Text, typer.Option(help="server, single or offline.", rich_help_panel=REQUIRED)]
+Memory = Annotated[Text, typer.Option(help="Peak memory of one replica: 512MB.", rich_help_panel=REQUIRED)]
+Budget = Annotated[Text, typer.Option(help="Money for all replicas: 200USD/month.", rich_help_panel=REQUIRED)]
+Priority = Annotated[Text, typer.Option(help="cost, speed, quality or knee.", rich_help_panel=REQUIRED)]
+Confidence = Annotated[Text, typer.Option(help="Of every verdict; 95% unless said.", rich_help_panel=REQUIRED)]
+Headroom = Annotated[Text, typer.Option(help="Capacity to keep free: 20%.", rich_help_panel=REQUIRED)]
+PriceText = Annotated[Text, typer.Option(help="Of one machine: 0.10USD/h.", rich_help_panel=PRICES)]
+MachineName = Annotated[Text, typer.Option(help="Price of a known machine: m7a.large.", rich_help_panel=PRICES)]
+Catalogue = Annotated[Text, typer.Option(help="CSV of your own prices.", rich_help_panel=PRICES)]
+Data = Annotated[Text, typer.Option(help=".npz, folder of class folders, images with --manifest, or package.module:function.", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
+Labels = Annotated[Text, typer.Option(help="Array or column that holds the labels.", rich_help_panel=DATA)]
+Calibration = Annotated[Text, typer.Option(help="Array that only calibrates.", rich_help_panel=DATA)]
+Inputs = Annotated[list[str] | None, typer.Option("--input", help="Model input and array: image=x.", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
+Manifest = Annotated[Text, typer.Option(help="CSV naming images and their labels.", rich_help_panel=DATA)]
+Offset = Annotated[int | None, typer.Option(help="Added to every label.", rich_help_panel=DATA)]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many items.", rich_help_panel=DATA)]
+Seed = Annotated[int | None, typer.Option(help="Of the split.", rich_help_panel=DATA)]
+Preprocess = Annotated[list[str] | None, typer.Option(help="KEY=VALUE: resize=224, mean=127, std=128, scale=0.0039 …", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
+Metric = Annotated[Text, typer.Option(help="accuracy, top5, macro_f1 or agreement.", rich_help_panel=REQUIRED)]
+Within = Annotated[Text, typer.Option(help="Time for the whole search: 60s, 10min.", rich_help_panel=SEARCH)]
+OutFolder = Annotated[Text, typer.Option("--out", help="Folder of the bundle.", rich_help_panel=SEARCH)]
+Work = Annotated[Text, typer.Option(help="Folder kept between runs; default .steelyard.", rich_help_panel=SEARCH)]
+LedgerPlace = Annotated[Text, typer.Option("--ledger", help="Ledger file or URL.", rich_help_panel=SEARCH)]
+Seconds = Annotated[Text, typer.Option("--candidate-time", help="No step of one candidate takes longer: 5min.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
+Most = Annotated[Text, typer.Option("--candidate-memory", help="No candidate may use more: 4GB.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Tell the version.", is_eager=True)] = False,
+) -> None:
+    """Options of the program itself."""
+    if version:
+        typer.echo(f"steelyard {VERSION}")
+        raise typer.Exit
+
+
+@app.command()
+def weigh(
+    model: Annotated[Text, typer.Argument(help="The model: .onnx, or OpenVINO .xml.")] = None,
+    data: Data = None,
+    labels: Labels = None,
+    calibration: Calibration = None,
+    inputs: Inputs = None,
+    manifest: Manifest = None,
+    label_offset: Offset = None,
+    limit: Limit = None,
+    seed: Seed = None,
+    preprocess: Preprocess = None,
+    metric: Metric = None,
+    latency: Latency = None,
+    quality: Quality = None,
+    quality_drop: Drop = None,
+    rate: Rate = None,
+    scenario: Scenario = None,
+    memory: Memory = None,
+    budget: Budget = None,
+    priority: Priority = None,
+    confidence: Confidence = None,
+    headroom: Headroom = None,
+    price: PriceText = None,
+    machine: MachineName = None,
+    catalogue: Catalogue = None,
+    within: Within = None,
+    out: OutFolder = None,
+    work: Work = None,
+    ledger: LedgerPlace = None,
+    candidate_time: Seconds = None,
+    candidate_memory: Most = None,
+    config: Config = None,
+    format: Out = Format.human,
+) -> None:
+    """Weigh a model: find the cheapest way to run it that keeps every requirement, and prove it."""
+    from steelyard.cli import run
+
+    run.weigh(_flags(locals()), config, format.value)
+
+
+@app.command()
+def demo(
+    out: OutFolder = None,
+    work: Work = None,
+    within: Within = None,
+    latency: Latency = None,
+    price: PriceText = None,
+    machine: MachineName = None,
+    format: Out = Format.human,
+) -> None:
+    """Weigh the network that comes with Steelyard on the digits that come with it. Needs no network."""
+    from steelyard.cli import run
+
+    run.demo(_flags(locals()), format.value)
+
+
+@app.command()
+def decide(
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle whose subject and requirements are meant.")] = None,
+    subject: Annotated[str, typer.Option(help="Name or key of the subject; default the newest.")] = "",
+    latency: Latency = None,
+    quality: Quality = None,
+    quality_drop: Drop = None,
+    rate: Rate = None,
+    scenario: Scenario = None,
+    memory: Memory = None,
+    budget: Budget = None,
+    priority: Priority = None,
+    confidence: Confidence = None,
+    headroom: Headroom = None,
+    price: PriceText = None,
+    machine: MachineName = None,
+    catalogue: Catalogue = None,
+    work: Work = None,
+    ledger: LedgerPlace = None,
+    config: Config = None,
+    format: Out = Format.human,
+) -> None:
+    """Answer new requirements or prices from the ledger at once, without measuring."""
+    from steelyard.cli import run
+
+    run.decide(bundle, subject, _flags(locals()), config, format.value)
+
+
+@app.command()
+def check(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    data: Annotated[Text, typer.Option(help="Where the data is now; default where it was.")] = None,
+    work: Work = None,
+    format: Out = Format.human,
+) -> None:
+    """Verify a bundle again: hashes, quality, and speed beside the reference. Exit status 3 when it no longer holds."""
+    from steelyard.cli import run
+
+    run.check(bundle, data, work, format.value)
+
+
+@app.command()
+def report(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a plan.json.")],
+    out: Annotated[Path | None, typer.Option(help="Where to; default report.html in the bundle.")] = None,
+) -> None:
+    """Write the report of a plan anew."""
+    from steelyard.cli import run
+
+    run.report(bundle, out)
+
+
+@app.command()
+def config(
+    show: Annotated[bool, typer.Option("--show", help="Print what holds and where it came from.")] = True,
+    file: Annotated[Path | None, typer.Option("--config", help="Settings file; default steelyard.toml.")] = None,
+    format: Out = Format.human,
+) -> None:
+    """Show the settings that hold: command line over environment over steelyard.toml over defaults."""
+    from steelyard.cli import run
+
+    if show:
+        run.config(file, format.value)
+
+
+@app.command()
+def doctor(format: Out = Format.human) -> None:
+    """Examine this machine: runtimes, devices, instruction sets; what is missing and how to get it."""
+    from steelyard.cli import run
+
+    run.doctor(format.value)
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    """The settings among a command's arguments."""
+    return {k: v for k, v in given.items() if k not in ("config", "format", "bundle", "subject", "run")}
+
+
+def with_percentiles(arguments: list[str]) -> list[str]:
+    """`--p95 5ms` and `--p99.9=20ms` as `--latency p95=5ms`: any percentile is a flag."""
+    result, rest = [], iter(arguments)
+    for argument in rest:
+        match = re.fullmatch(r"--p(\d+(?:\.\d+)?)(?:=(.*))?", argument)
+        if match is None:
+            result.append(argument)
+            continue
+        bound = match[2] if match[2] is not None else next(rest, None)
+        result += ["--latency", f"p{match[1]}={bound if bound is not None else ''}"]
+    return result
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: runs a command and ends the process with its exit status."""
+    given = with_percentiles(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = app(given, standalone_mode=False)
+    except SteelyardError as error:
+        _tell(error, given)
+        status = error.exit_status
+    except typer.Exit as ended:
+        status = ended.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        status = 130
+    except WRONG_USAGE as error:
+        error.show()  # type: ignore[attr-defined]
+        status = 2
+    except BrokenPipeError:
+        status = 1
+    except Exception:
+        traceback.print_exc()
+        print("\nThis is a fault in Steelyard itself, not in your input; please report it.", file=sys.stderr)
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _tell(error: SteelyardError, arguments: list[str]) -> None:
+    """The error on standard error, as JSON when JSON was asked for."""
+    if "--format=json" in arguments or ("--format", "json") in itertools.pairwise(arguments):
+        told = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        print(json.dumps(told), file=sys.stderr)
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

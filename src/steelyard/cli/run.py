@@ -1,0 +1,160 @@
+"""What the commands do. Imported only once a command runs, so that `--help` stays instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from steelyard import loop
+from steelyard.assets import mnist_model, mnist_test
+from steelyard.bundle import read_plan
+from steelyard.cli import job as ordered
+from steelyard.cli import show
+from steelyard.cli.progress import error_console, progress, stoppable
+from steelyard.cli.settings import REQUIREMENTS, Settings, collect
+from steelyard.errors import BundleError
+from steelyard.records.base import to_json
+from steelyard.records.job import Job
+from steelyard.records.plan import Plan
+from steelyard.report.page import write as write_report
+
+DEMO = {
+    "latency": "p95=5ms",
+    "quality_drop": "1%",
+    "machine": "m7a.large",
+    "within": "45s",
+    "out": "demo-plan",
+    "preprocess.scale": 1 / 255,
+}
+NOT_MET = 3
+
+
+def weigh(flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
+    """Weigh, show the plan, end with its status."""
+    flags = flags | ordered.preprocess_flags(flags.pop("preprocess"))
+    _weigh(ordered.job(collect(flags, config)), form)
+
+
+def _weigh(job: Job, form: str) -> NoReturn:
+    console = error_console()
+    with stoppable(console) as stop, progress(console, job.within_s, form == "quiet") as on_event:
+        balance = loop.weigh(job, on_event, stop)
+    if form == "json":
+        _print_json(balance.plan)
+    elif form == "human":
+        show.show_balance(Console(), balance)
+    sys.exit(0 if balance.plan.status == "met" else NOT_MET)
+
+
+def demo(flags: dict[str, Any], form: str) -> NoReturn:
+    """Weigh what comes with the package."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "price" in given:
+        given.setdefault("machine", None)
+    settings = DEMO | {"model": str(mnist_model()), "data": str(mnist_test())} | given
+    if form == "human":
+        Console().print(
+            "The demo weighs a small convolutional network for handwritten digits, judged by the 10,000 test images "
+            "of MNIST that come with Steelyard: some calibrate, some select, the rest confirm.",
+            highlight=False,
+        )
+    _weigh(ordered.job(collect(settings, Path(os.devnull))), form)
+
+
+def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
+    """Decide from the ledger; a bundle gives the subject and the requirements that are not said anew."""
+    settings = collect(flags, config)
+    requirements, (price, warnings) = ordered.requirements(settings), ordered.price(settings)
+    if bundle is not None:
+        plan = read_plan(bundle)
+        subject = subject or plan.subject.key
+        requirements = _said_anew(settings, plan)
+        price = price if "price" in settings or "machine" in settings else plan.price
+    ledger = settings.get_value("ledger") or Path(settings.get_value("work")) / "ledger.db"
+    plan = loop.decide_again(ledger, requirements, price, subject=subject, warnings=warnings)
+    if form == "json":
+        _print_json(plan)
+    elif form == "human":
+        show.show_plan(Console(), plan)
+    sys.exit(0 if plan.status == "met" else NOT_MET)
+
+
+def _said_anew(settings: Settings, plan: Plan) -> Any:
+    """The plan's requirements, with those changed that were said now."""
+    said = Settings({n: s for n, s in settings.items() if n in REQUIREMENTS and s.origin != "default"})
+    fresh = ordered.requirements(said)
+    fields = {
+        "latency": "latency",
+        "quality": "quality_floor",
+        "quality_drop": "quality_drop",
+        "rate": "rate_per_s",
+        "scenario": "scenario",
+        "memory": "memory_mb",
+        "budget": "budget_per_month",
+        "priority": "priority",
+        "confidence": "confidence",
+        "headroom": "headroom",
+    }
+    changed = {fields[name]: getattr(fresh, fields[name]) for name in said}
+    if "latency" in said and "scenario" not in said:
+        changed["scenario"] = "server"
+    return msgspec.structs.replace(plan.requirements, **changed)
+
+
+def check(bundle: Path, data: str | None, work: str | None, form: str) -> NoReturn:
+    """Check a bundle; status 3 when it no longer holds."""
+    console = error_console()
+    with stoppable(console) as stop, progress(console, 600, form == "quiet") as on_event:
+        found = loop.check(bundle, data=data, work=Path(work or ".steelyard"), on_event=on_event, stop=stop)
+    if form == "json":
+        _print_json(found)
+    elif form == "human":
+        show.show_check(Console(), found)
+    sys.exit(0 if found.holds else NOT_MET)
+
+
+def report(bundle: Path, out: Path | None) -> None:
+    """Render the report of a plan."""
+    plan = read_plan(bundle)
+    place = out or (bundle if bundle.is_dir() else bundle.parent) / "report.html"
+    try:
+        write_report(plan, place)
+    except OSError as error:
+        raise BundleError(f"{place} cannot be written: {error.strerror}", "choose another place with --out") from error
+    print(place)
+
+
+def config(file: Path | None, form: str) -> None:
+    """Print the settings."""
+    settings = collect({}, file)
+    if form == "json":
+        _print_json({name: {"value": s.value, "origin": s.origin} for name, s in sorted(settings.items())})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("setting", "value", "from"):
+        table.add_column(heading)
+    for name, setting in sorted(settings.items()):
+        table.add_row(name, str(setting.value), setting.origin)
+    Console().print(table)
+
+
+def doctor(form: str) -> None:
+    """Examine the machine."""
+    from steelyard.machines.doctor import examine
+    from steelyard.runtimes import RUNTIMES
+
+    examination = examine(RUNTIMES.values())
+    if form == "json":
+        _print_json(examination)
+    elif form == "human":
+        show.show_examination(Console(), examination)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(to_json(value, indent=2).decode() + "\n")

@@ -1,0 +1,154 @@
+"""Plans, checks and examinations for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from steelyard.loop import Balance, Check
+from steelyard.machines.doctor import Examination
+from steelyard.records.plan import Figures, Plan, Weighed
+from steelyard.report import numbers, wording
+
+COLOURS = {
+    "chosen": "bold green",
+    "front": "green",
+    "dominated": "",
+    "fails": "red",
+    "undecided": "yellow",
+    "failed": "red",
+    "not measured": "dim",
+}
+RUNNERS_UP = 12
+
+
+def show_balance(console: Console, balance: Balance) -> None:
+    """The plan and where its bundle is."""
+    show_plan(console, balance.plan)
+    for notice in balance.notices:
+        console.print(f"[yellow]note[/yellow] {notice}")
+    console.print(f"bundle  {balance.bundle}\nreport  {balance.bundle / 'report.html'}", highlight=False)
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """The decision, the reference beside it, and why the others lost."""
+    colour = {"met": "green", "infeasible": "red", "undecided": "yellow"}[plan.status]
+    console.print(Panel(Text(plan.summary), border_style=colour, title=f"{plan.subject.name}: {plan.status}"))
+    console.print(_judged(plan), highlight=False)
+    console.print(_side_by_side(plan))
+    if plan.status != "met":
+        console.print(_infeasible(plan))
+    console.print(_others(plan))
+    for warning in (*plan.subject.told, *plan.warnings):
+        console.print(f"[yellow]note[/yellow] {warning}", highlight=False)
+
+
+def _judged(plan: Plan) -> Text:
+    subject = plan.subject
+    return Text(
+        f"judged by {subject.data}: {numbers.count(subject.items_select)} items selected, "
+        f"{numbers.count(subject.items_confirm)} others confirmed, {numbers.count(subject.items_calibrate)} "
+        f"only calibrated. Measured on {plan.machine.cpu}, {plan.machine.cores} cores; priced as {plan.price.machine}.",
+        style="dim",
+    )
+
+
+def _side_by_side(plan: Plan) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    told = [figures for figures in (plan.chosen_figures, plan.reference) if figures]
+    for figures in told:
+        table.add_column("reference" if figures is plan.reference else "chosen", justify="right")
+    table.add_column("gain", justify="right")
+    for name, values, gain in _rows(plan, told):
+        table.add_row(name, *values, gain)
+    return Group(table, Text(""))
+
+
+def _rows(plan: Plan, told: list[Figures]) -> Iterator[tuple[str, list[str], str]]:
+    gain = plan.gain
+    metric = plan.subject.metric
+    yield "candidate", [f.candidate.id for f in told], ""
+    yield metric, [wording.quality(metric, f.quality.value) for f in told], _quality_gain(plan)
+    speed = numbers.times(gain.speed) if gain and gain.speed else ""
+    yield "capacity per replica", [numbers.rate(f.capacity_per_replica) for f in told], speed
+    yield "latency p50 · p95 · p99", [_latency(f) for f in told], ""
+    yield "cost per million", [_per_million(f) for f in told], numbers.times(gain.cost) if gain and gain.cost else ""
+    if plan.requirements.rate_per_s is not None:
+        yield "replicas", [str(f.replicas or "–") for f in told], ""
+        yield "cost per month", [_per_month(f) for f in told], ""
+    yield "memory", [numbers.megabytes(f.memory_mb) for f in told], ""
+
+
+def _quality_gain(plan: Plan) -> str:
+    quality = plan.quality
+    if quality is None:
+        return ""
+    return f"{quality.drop * -100:+.2f} (drop ≤ {quality.bound * 100:.2f}) points"
+
+
+def _latency(figures: Figures) -> str:
+    latency = figures.latency
+    return " · ".join(numbers.duration_ms(value) for value in (latency.p50, latency.p95, latency.p99))
+
+
+def _per_million(figures: Figures) -> str:
+    cost = figures.cost
+    return "–" if cost.per_million is None else numbers.money(cost.per_million, cost.currency)
+
+
+def _per_month(figures: Figures) -> str:
+    cost = figures.cost
+    return "–" if cost.per_month is None else numbers.money(cost.per_month, cost.currency)
+
+
+def _infeasible(plan: Plan) -> RenderableType:
+    lines = [f"nearest: {plan.nearest or 'none'}", *(f"binding: {text}" for text in plan.binding)]
+    lines += [f"would be met with {r.instead} instead of {r.requirement}: {r.candidate}" for r in plan.relaxations]
+    return Panel(Text("\n".join(lines)), title="what stands in the way", border_style="yellow")
+
+
+def _others(plan: Plan) -> Table:
+    others = [c for c in plan.candidates if c.verdict != "chosen"]
+    table = Table(title="the others, and why", title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for heading in ("candidate", "verdict", "why"):
+        table.add_column(heading, overflow="fold")
+    for candidate in others[:RUNNERS_UP]:
+        table.add_row(candidate.id, _verdict(candidate), candidate.reason)
+    if len(others) > RUNNERS_UP:
+        table.add_row(f"and {len(others) - RUNNERS_UP} more", "", "all are in the report and in --format json")
+    return table
+
+
+def _verdict(candidate: Weighed) -> Text:
+    return Text(candidate.verdict, style=COLOURS[candidate.verdict])
+
+
+def show_check(console: Console, check: Check) -> None:
+    """What a check found."""
+    for finding in check.findings:
+        mark = "[green]holds[/green]" if finding.holds else "[red]fails[/red]"
+        console.print(f"{mark}  {finding.what:<8} {finding.told}", highlight=False)
+
+
+def show_examination(console: Console, examination: Examination) -> None:
+    """What this machine has and what is missing."""
+    machine = examination.machine
+    console.print(f"[bold]{machine.cpu}[/bold], {machine.cores} cores, {machine.memory_mb:,} MB, {machine.system}")
+    for title, packages in (("runtimes", examination.runtimes), ("packages", examination.packages)):
+        console.print(f"\n[bold]{title}[/bold]")
+        for package in packages:
+            state = f"[green]{package.version}[/green]" if package.version else "[yellow]missing[/yellow]"
+            console.print(f"  {package.name:<12} {state}  {package.how or package.purpose}", highlight=False)
+    console.print("\n[bold]instruction sets[/bold]")
+    for instruction in examination.instruction_sets:
+        mark = "[green]yes[/green]" if instruction.present else "[dim]no [/dim]"
+        console.print(f"  {mark} {instruction.name:<12} {instruction.brings}")
+    if not examination.writable:
+        console.print(f"\n[red]{examination.folder} cannot be written: nothing can be kept here[/red]")
+    for note in examination.noise:
+        console.print(f"\n[yellow]note[/yellow] {note}", highlight=False)
