@@ -1,0 +1,142 @@
+"""How the report words what a plan holds: outcomes, quality in its metric's units, requirements as they were stated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import get_args
+
+from steelyard.records.plan import Figures, Outcome, Plan, QualityFigures
+from steelyard.records.requirements import Requirements
+from steelyard.report import numbers
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""In the order in which they are told."""
+
+MEANING: dict[Outcome, str] = {
+    "chosen": "what the plan runs",
+    "front": "keeps every requirement; nothing is better in cost, latency and quality at once",
+    "dominated": "keeps every requirement; something else is at least as good in everything",
+    "fails": "breaks a requirement",
+    "undecided": "the items or runs do not suffice to say",
+    "failed": "could not be run",
+    "not measured": "dropped early by the search",
+}
+SCENARIOS = {
+    "server": "server: requests arrive at random (Poisson)",
+    "single": "single: one request after another",
+    "offline": "offline: all requests are at hand",
+}
+PRIORITIES = {
+    "cost": "the lowest cost",
+    "speed": "the shortest latency",
+    "quality": "the best quality",
+    "knee": "the knee of the front: where a little more of one costs much of another",
+}
+_SHARES = ("accuracy", "agreement", "recall", "precision", "top", "f1")
+"""Metrics that are shares of the items are written as percentages."""
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric's values are shares of the items (and read best as percentages)."""
+    return any(word in metric.lower() for word in _SHARES)
+
+
+def quality(metric: str, value: float) -> str:
+    """A value of the metric, in its own units."""
+    return numbers.percent(value) if is_share(metric) else numbers.significant(value, 4)
+
+
+def difference(metric: str, value: float) -> str:
+    """The size of a difference between two values of the metric."""
+    if not is_share(metric):
+        return numbers.significant(abs(value))
+    return f"{numbers.percent(abs(value)).rstrip('%')} points"
+
+
+def drop(figures: QualityFigures) -> str:
+    """How the candidate's quality differs from the reference's, and the bound of the drop."""
+    most = f"; with {numbers.stated_percent(figures.confidence)} confidence {_at_most(figures)}"
+    if figures.drop == 0:
+        return f"as good as the reference{most}"
+    way = "lower" if figures.drop > 0 else "higher"
+    return f"{difference(figures.metric, figures.drop)} {way} than the reference{most}"
+
+
+def _at_most(figures: QualityFigures) -> str:
+    if figures.bound > 0:
+        return f"at most {difference(figures.metric, figures.bound)} lower"
+    if figures.bound == 0:
+        return "not lower"
+    return f"at least {difference(figures.metric, figures.bound)} higher"
+
+
+def percentile(value: float) -> str:
+    """The name of a latency percentile: 95.0 → "p95", 99.9 → "p99.9"."""
+    return f"p{value:g}"
+
+
+def told_percentile(plan: Plan) -> float:
+    """The percentile that the plan's latency is told at: the required one, else the 95th."""
+    return plan.requirements.latency.percentile if plan.requirements.latency else 95.0
+
+
+def latency_at(figures: Figures, wanted: float) -> float:
+    """The latency in ms at a percentile: as measured for 50, 95 and 99, else read off the quantiles (NaN without)."""
+    latency = figures.latency
+    known = {50.0: latency.p50, 95.0: latency.p95, 99.0: latency.p99}
+    if wanted in known:
+        return known[wanted]
+    if len(latency.quantiles) < 2:
+        return math.nan
+    position = wanted / 100 * (len(latency.quantiles) - 1)
+    low = min(int(position), len(latency.quantiles) - 2)
+    step = latency.quantiles[low + 1] - latency.quantiles[low]
+    return latency.quantiles[low] + (position - low) * step
+
+
+def quality_floor(plan: Plan) -> float | None:
+    """The lowest quality that the requirements allow, or None when they do not speak of it."""
+    wanted, reference = plan.requirements, plan.reference.quality.value
+    floors = [wanted.quality_floor] if wanted.quality_floor is not None else []
+    if wanted.quality_drop is not None:
+        floors.append(reference - wanted.quality_drop)
+    return max(floors, default=None)
+
+
+def requirements(plan: Plan) -> Iterator[tuple[str, str]]:
+    """The requirements as they were stated, as (what, how much)."""
+    wanted, metric = plan.requirements, plan.reference.quality.metric
+    if wanted.latency:
+        share = numbers.stated_percent(wanted.latency.percentile / 100)
+        yield "Latency", f"{share} of the requests within {numbers.stated_ms(wanted.latency.bound_ms)}"
+    if wanted.quality_floor is not None:
+        yield "Quality", f"{metric} at least {stated_quality(metric, wanted.quality_floor)}"
+    if wanted.quality_drop is not None:
+        allowed = stated_difference(metric, wanted.quality_drop)
+        yield "Quality drop", f"{metric} at most {allowed} below the reference"
+    yield from _limits(wanted, plan.price.currency)
+
+
+def _limits(wanted: Requirements, currency: str) -> Iterator[tuple[str, str]]:
+    if wanted.rate_per_s is not None:
+        yield "Rate", f"{numbers.stated(wanted.rate_per_s)} requests per second"
+    yield "Scenario", SCENARIOS[wanted.scenario]
+    if wanted.memory_mb is not None:
+        yield "Memory", f"at most {numbers.stated(wanted.memory_mb)} MB"
+    if wanted.budget_per_month is not None:
+        yield "Budget", f"at most {numbers.stated(wanted.budget_per_month)} {currency} per month"
+    if wanted.headroom:
+        yield "Headroom", f"{numbers.stated_percent(wanted.headroom)} above the rate"
+    yield "Preferred", PRIORITIES[wanted.priority]
+    yield "Confidence", numbers.stated_percent(wanted.confidence)
+
+
+def stated_quality(metric: str, value: float) -> str:
+    """A value of the metric that somebody demanded."""
+    return numbers.stated_percent(value) if is_share(metric) else numbers.stated(value)
+
+
+def stated_difference(metric: str, value: float) -> str:
+    """A difference in the metric that somebody demanded."""
+    return f"{numbers.stated(round(value * 100, 9))} points" if is_share(metric) else numbers.stated(value)
