@@ -104,16 +104,30 @@ def test_drop_is_exact_when_only_the_reference_has_items_to_itself(k: int, n: in
 @pytest.mark.parametrize("confidence", [0.95, spent(0.95, 1, 4)])
 @pytest.mark.parametrize("n", [20, 40, 60, 250])
 def test_bounds_miss_no_more_often_than_they_may(n: int, confidence: float) -> None:
-    """All outcomes of n items, weighed with their true chances, for rare and for common discordant answers."""
+    check_misses(n, confidence, most=80, lost=(0.0005, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08))
+
+
+def test_bounds_miss_no_more_often_than_they_may_when_answers_mostly_differ() -> None:
+    check_misses(100, 0.95, most=100, lost=(0.3, 0.5, 0.55), gained=(0.2, 0.3, 0.4))
+
+
+def check_misses(
+    n: int,
+    confidence: float,
+    most: int,
+    lost: tuple[float, ...],
+    gained: tuple[float, ...] = (1e-12, 0.0005, 0.002, 0.005, 0.01, 0.03, 0.08),
+) -> None:
+    """All outcomes of n items with up to `most` discordant answers, weighed with their true chances."""
     b, c = (grid.ravel() for grid in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
-    likely = b + c <= min(n, 80)
+    likely = b + c <= min(n, most)
     b, c = b[likely], c[likely]
     bounds = np.array(
         [paired_drop_bounds(pairs(n - i - j, i, j, 0), confidence) for i, j in zip(b.tolist(), c.tolist(), strict=True)]
     )
     arrangements = gammaln(n + 1) - gammaln(b + 1) - gammaln(c + 1) - gammaln(n - b - c + 1)
-    for p in (0.0005, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08):
-        for q in (1e-12, 0.0005, 0.002, 0.005, 0.01, 0.03, 0.08):
+    for p in lost:
+        for q in gained:
             chances = np.exp(arrangements + b * np.log(p) + c * np.log(q) + (n - b - c) * np.log1p(-p - q))
             assert chances[bounds[:, 1] < p - q].sum() <= 1 - confidence
             assert chances[bounds[:, 0] > p - q].sum() <= 1 - confidence
@@ -215,6 +229,7 @@ def test_replicates_that_do_not_spread_still_owe_the_rule_of_three() -> None:
     judgement = judge_quality(replicated(0.8, 0.0, 0.0, 100), None, 0.01, 0.95)
     assert judgement.verdict == "undecided"
     assert judgement.drop_bound == pytest.approx(proportion_upper(0, 100, 0.95))
+    assert judgement.value_bound == pytest.approx(0.8 - proportion_upper(0, 100, 0.95))
     assert judgement.items_needed == pytest.approx(299, rel=0.02)
 
 
@@ -227,9 +242,10 @@ def test_too_few_items_for_a_bootstrap_decide_nothing() -> None:
 
 def test_items_needed_shrinks_replicates_with_the_root() -> None:
     # The upper limit lies 0.018 above the drop; it may lie 0.009 above: four times the items.
-    assert judge_quality(replicated(0.8, 0.0, 0.02, 5000), None, 0.009, 0.95).items_needed == pytest.approx(
-        20_000, rel=0.02
-    )
+    held = judge_quality(replicated(0.8, 0.0, 0.02, 5000), None, 0.009, 0.95)
+    excluded = judge_quality(replicated(0.8, 0.02, 0.02, 5000), None, 0.011, 0.95)
+    assert held.items_needed == pytest.approx(20_000, rel=0.02)
+    assert excluded.items_needed == pytest.approx(20_000, rel=0.02)
 
 
 def test_a_quality_without_any_evidence_is_a_mistake() -> None:
