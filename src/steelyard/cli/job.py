@@ -18,7 +18,6 @@ from steelyard.records.job import Job
 from steelyard.records.machine import Price
 from steelyard.records.requirements import Requirements
 
-
 T = TypeVar("T")
 
 

@@ -72,14 +72,18 @@ Seconds = Annotated[Text, typer.Option("--candidate-time", help="No step of one 
 Most = Annotated[Text, typer.Option("--candidate-memory", help="No candidate may use more: 4GB.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
 
 
-@app.callback()
-def common(
-    version: Annotated[bool, typer.Option("--version", help="Tell the version.", is_eager=True)] = False,
-) -> None:
-    """Options of the program itself."""
-    if version:
+def _tell_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"steelyard {VERSION}")
         raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)]
+
+
+@app.callback()
+def common(version: Version = False) -> None:
+    """Options of the program itself."""
 
 
 @app.command()

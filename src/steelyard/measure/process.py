@@ -48,20 +48,21 @@ class Child:
         self._process, self._requests, self._replies = _start(limits, log)
         self._unread = b""
 
-    def ask(self, operation: str, seconds: float | None = None, **fields: Any) -> Any:
-        """The result of one operation; `seconds` overrides the time limit."""
+    def ask(self, operation: str, **fields: Any) -> Any:
+        """The result of one operation."""
         request = msgspec.json.encode({"operation": operation, **fields}) + b"\n"
         try:
             _write_all(self._requests, request)
         except BrokenPipeError:
             raise self._death() from None
-        reply = msgspec.json.decode(self._wait(self._limits.seconds if seconds is None else seconds, operation))
+        reply = msgspec.json.decode(self._wait(operation))
         if "error" in reply:
             raise _error(**reply["error"])
         return reply["result"]
 
-    def _wait(self, seconds: float, operation: str) -> bytes:
+    def _wait(self, operation: str) -> bytes:
         """One line of reply, watching the child meanwhile."""
+        seconds = self._limits.seconds
         deadline = time.monotonic() + seconds
         while b"\n" not in self._unread:
             readable, _, _ = select.select([self._replies], [], [], WATCH_S)
