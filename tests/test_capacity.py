@@ -22,9 +22,7 @@ from steelyard.capacity import (
     poisson,
     simulate,
     throughput,
-    trace,
 )
-from steelyard.errors import DataError
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.requirements import Latency
 from steelyard.scheduling import Queue, batch_to_dispatch, profile
@@ -44,33 +42,6 @@ def spread(batch: int, low_ms: float, high_ms: float) -> ServiceTime:
 
 CONV_NET = [spread(batch, 0.8 + 0.22 * batch, 1.0 + 0.25 * batch) for batch in (1, 2, 4, 8, 16)]
 LARGE_NET = [spread(batch, 18 + 10 * batch, 20 + 11 * batch) for batch in (1, 2, 4, 8)]
-
-# Arrivals
-
-
-def test_poisson_arrivals_have_the_rate_and_unit_variation() -> None:
-    gaps = np.diff(poisson(50.0, 40_000, np.random.default_rng(0)))
-    assert gaps.min() > 0
-    assert gaps.mean() == pytest.approx(1 / 50, rel=0.02)
-    assert gaps.std() / gaps.mean() == pytest.approx(1, rel=0.02)
-
-
-@pytest.mark.parametrize("cv", [0.3, 1.0, 2.5])
-def test_gamma_arrivals_have_the_rate_and_the_variation_asked_for(cv: float) -> None:
-    gaps = np.diff(gamma(50.0, cv, 60_000, np.random.default_rng(1)))
-    assert gaps.mean() == pytest.approx(1 / 50, rel=0.04)
-    assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.04)
-
-
-def test_a_trace_is_sorted_and_starts_at_zero() -> None:
-    assert trace([12.0, 10.0, 10.5]).tolist() == [0.0, 0.5, 2.0]
-
-
-@pytest.mark.parametrize("times", [[], [1.0, math.nan], [1.0, math.inf]])
-def test_a_trace_that_is_none_is_a_data_error(times: list[float]) -> None:
-    with pytest.raises(DataError, match="arrival times in seconds"):
-        trace(times)
-
 
 # Queueing theory
 
