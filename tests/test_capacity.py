@@ -104,6 +104,7 @@ def slow_but_plain(arrivals: Floats, service: Sequence[ServiceTime], streams: in
     return answered - arrivals
 
 
+@settings(deadline=None)
 @given(
     gaps=st.lists(st.integers(1, 15), min_size=1, max_size=60),
     times=st.lists(st.integers(3, 20), min_size=1, max_size=6),

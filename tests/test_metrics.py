@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.errors import CandidateFailure, DataError, UsageError
@@ -113,6 +113,7 @@ def test_macro_f1_against_a_hand_worked_table() -> None:
     assert metric("macro_f1").value(answers, truth) == pytest.approx((4 / 5 + 2 / 3 + 0 + 0) / 4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-2, 6), st.integers(-2, 6)), min_size=1, max_size=60))
 def test_macro_f1_agrees_with_its_definition(rows: list[tuple[int, int]]) -> None:
     answers, truth = (np.array(column, np.int64) for column in zip(*rows, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.records.measurement import ServiceTime
@@ -59,6 +59,7 @@ def test_no_measurements_or_senseless_times_are_a_mistake() -> None:
         profile_of([])
 
 
+@settings(deadline=None)
 @given(SECONDS)
 def test_the_best_size_up_to_each_serves_most_per_second(seconds: list[float]) -> None:
     plan = profile_of(seconds)
@@ -70,6 +71,7 @@ def test_the_best_size_up_to_each_serves_most_per_second(seconds: list[float]) -
         assert all(per_second(plan, chosen) >= per_second(plan, other) for other in range(1, size + 1))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.floats(0.1, 5))
 def test_between_sizes_meets_the_measured_points(size: int, time: float) -> None:
     assert between_sizes([size], [time], size) == time
@@ -111,6 +113,7 @@ def test_equally_efficient_sizes_give_the_larger() -> None:
     assert batch_to_dispatch(profile_of([0.5, 1.0]), 2, INFINITE) == 2
 
 
+@settings(deadline=None)
 @given(SECONDS, st.integers(0, 60), st.floats(-1, 12))
 def test_whatever_is_taken_waits_fits_and_is_worth_it(seconds: list[float], waiting: int, slack: float) -> None:
     plan = profile_of(seconds)
@@ -162,6 +165,7 @@ def test_items_need_not_be_comparable() -> None:
     assert len(queue.pop_batch(3)) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.floats(0, 10), st.integers(1, 4), st.just("expire"))))
 def test_the_queue_behaves_like_a_sorted_list(steps: list[float | int | str]) -> None:
     """A float is a deadline to push, a whole number a batch to pop."""

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.records.measurement import Paired, Quality
@@ -163,6 +163,7 @@ def test_a_quality_without_any_evidence_is_a_mistake() -> None:
 # Looking more than once
 
 
+@settings(deadline=None)
 @given(looks=st.integers(1, 12), confidence=CONFIDENCES)
 def test_all_looks_together_spend_the_allowed_error(looks: int, confidence: float) -> None:
     errors = [1 - spent(confidence, look, looks) for look in range(1, looks + 1)]
@@ -239,6 +240,7 @@ def test_many_late_requests_fail_and_none_at_all_say_nothing() -> None:
     assert late_verdict(0, 0, 95, 0.95) == "undecided"
 
 
+@settings(deadline=None)
 @given(total=st.integers(1, 20_000), percentile=st.sampled_from([50.0, 90.0, 95.0, 99.0, 99.9]))
 def test_the_allowed_number_is_the_last_that_passes(total: int, percentile: float) -> None:
     allowed = late_allowed(total, percentile, 0.95)

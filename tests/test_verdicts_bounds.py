@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
 
@@ -34,6 +34,7 @@ def test_exact_limits_agree_with_printed_tables() -> None:
     assert proportion_lower(0, 10, 0.975) == 0.0
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 5000), data=st.data(), confidence=CONFIDENCES)
 def test_limits_enclose_the_share_and_rise_with_it(n: int, data: st.DataObject, confidence: float) -> None:
     k = data.draw(st.integers(0, n - 1))
@@ -95,6 +96,7 @@ def check_misses(
             assert chances[bounds[:, 0] > p - q].sum() <= 1 - confidence
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(0, 400)] * 4).filter(any), CONFIDENCES)
 def test_drop_bounds_are_ordered_and_swap_with_the_roles(counts: tuple[int, int, int, int], confidence: float) -> None:
     both, b, c, neither = counts
