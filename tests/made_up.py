@@ -15,7 +15,8 @@ MACHINE = Machine(cpu="made up", arch="x86_64", cores=2, memory_mb=8000)
 
 
 def candidate(variant: str, runtime: str = "engine", **fields: int) -> Candidate:
-    return Candidate(variant=variant, runtime=runtime, **{"threads": 2, "streams": 1, "max_batch": 8} | fields)
+    settings = {"threads": 2, "streams": 1, "max_batch": 8} | fields
+    return Candidate(variant=variant, runtime=runtime, **settings)  # type: ignore[arg-type]
 
 
 REFERENCE = candidate("original", max_batch=1)

@@ -84,6 +84,7 @@ def test_capacity_cost_and_gain_fit_together() -> None:
     assert decided.cost.per_month == pytest.approx(decided.replicas * 0.1 * 730)
     assert decided.cost.per_million == pytest.approx(0.1 / 3600 / decided.capacity_per_replica * 1e6)
     assert decided.gain is not None
+    assert decided.gain.speed is not None
     assert decided.gain.speed == pytest.approx(decided.capacity_per_replica / decided.reference.capacity_per_replica)
     assert decided.gain.speed > 5
     assert decided.latency is not None

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from steelyard.decide.plan import decide
-from steelyard.decide.standing import Standing, contenders, stand
+from steelyard.decide.standing import Standing, choose, contenders, front, running, stand
 
-__all__ = ["Standing", "contenders", "decide", "stand"]
+__all__ = ["Standing", "choose", "contenders", "decide", "front", "running", "stand"]

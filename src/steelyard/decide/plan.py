@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from steelyard.decide import relax
-from steelyard.decide.standing import Standing, choose, contenders, front, stand
+from steelyard.decide.standing import Standing, choose, front, running, stand
 from steelyard.decide.words import number, points, quality_sentence, reason_against
 from steelyard.decide.worth import cost_of
 from steelyard.errors import InputError
@@ -54,9 +54,9 @@ def decide(
             "the reference has not been measured, so there is nothing to tell gains and drops against",
             "run 'steelyard weigh' first, or give it more time (--within)",
         )
-    ordered = contenders(_worth_simulating(standings))
+    ordered = running(_worth_simulating(standings))
     chosen, passed_over = choose(ordered)
-    best = front([s for s in ordered if s not in passed_over])
+    best = front([s for s in ordered if s.stand == "passes" and s not in passed_over])
     told = _weighed(standings, chosen, best, passed_over)
     figures = None if chosen is None else _figures(chosen)
     status = "met" if chosen else "undecided" if any(s.stand == "undecided" for s in standings) else "infeasible"

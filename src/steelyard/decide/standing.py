@@ -109,6 +109,21 @@ class Standing:
         return tuple(_broken(self))
 
     @cached_property
+    def in_the_running(self) -> bool:
+        """It ran to the end, and neither its speed, memory and cost nor the selecting items speak against it."""
+        probe, selected = self.evidence.probe, self.evidence.selected or self.evidence.confirmed
+        if probe is None or probe.failure is not None or self.speed is None or selected is None:
+            return False
+        if set(self.breaks) - {"quality"}:
+            return False
+        return self.judged(selected, self._confidence(selected)).verdict != "fail"
+
+    @property
+    def may_pass(self) -> bool:
+        """Undecided only because the confirming items have not been asked yet."""
+        return self.stand == "undecided" and self.evidence.confirmed is None
+
+    @cached_property
     def stand(self) -> Stand:
         """All in all."""
         probe = self.evidence.probe
@@ -150,13 +165,12 @@ def stand(
     ]
 
 
-def contenders(standings: Sequence[Standing], *, provisional: bool = False) -> list[Standing]:
-    """Those that keep every requirement, most preferred first.
+def running(standings: Sequence[Standing]) -> list[Standing]:
+    """Those that nothing speaks against but, perhaps, the confirming items; most preferred first.
 
-    With `provisional`, those whose quality is still undecided for want of confirmation count as well: the search
-    asks so, to learn which one to confirm next.
+    The order depends on speed, price and the selecting items alone, so that the confirming items stay fresh.
     """
-    able = [s for s in standings if s.stand == "passes" or (provisional and _may_pass(s))]
+    able = [s for s in standings if s.in_the_running]
     priority = standings[0].requirements.priority if standings else "cost"
     ordered = sorted(able, key=lambda s: _preference(s, priority))
     if priority == "knee" and ordered:
@@ -167,8 +181,9 @@ def contenders(standings: Sequence[Standing], *, provisional: bool = False) -> l
     return ordered
 
 
-def _may_pass(standing: Standing) -> bool:
-    return standing.stand == "undecided" and standing.evidence.confirmed is None
+def contenders(standings: Sequence[Standing]) -> list[Standing]:
+    """Those that keep every requirement, or may do so once they are confirmed; most preferred first."""
+    return [s for s in running(standings) if s.stand == "passes" or s.may_pass]
 
 
 def _preference(standing: Standing, priority: str) -> tuple[float, ...]:
@@ -211,17 +226,23 @@ def _knee(ordered: Sequence[Standing]) -> Standing:
 
 
 def choose(ordered: Sequence[Standing]) -> tuple[Standing | None, list[Standing]]:
-    """The first that passes at the confidence left to it, and those before it that do not."""
+    """Of those in the running, the first that passes at the confidence left to it.
+
+    Also those before it that pass alone, but not at the confidence that is left after the ones tried before them.
+    """
     confidence = ordered[0].requirements.confidence if ordered else 0.0
     seen: list[str] = []
     passed_over: list[Standing] = []
     for standing in ordered:
-        numerics = standing.candidate.numerics
+        numerics, quality = standing.candidate.numerics, standing.quality
+        if quality is None:
+            continue
         if numerics not in seen:
             seen.append(numerics)
         share = FIRST_CHOICE_SHARE * (1 - FIRST_CHOICE_SHARE) ** seen.index(numerics)
-        quality = standing.quality
-        if quality is not None and standing.judged(quality, 1 - (1 - confidence) * share).verdict == "pass":
+        if standing.stand != "passes":
+            continue
+        if standing.judged(quality, 1 - (1 - confidence) * share).verdict == "pass":
             return standing, passed_over
         passed_over.append(standing)
     return None, passed_over

@@ -60,7 +60,7 @@ def _weighing(ledger: Ledger, subject: str, where: str | Path) -> Weighing:
     """What was weighed, the newest first."""
     known = []
     for found in sorted(ledger.subjects(), key=lambda s: s.newest, reverse=True):
-        told = ledger.recall(found.subject)
+        told = ledger.recall(found.key)
         if told is not None:
             known.append(_read(told, where))
     fitting = [w for w in known if w.subject.key.startswith(subject) or w.subject.name == subject]

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steelyard.decide import Standing, contenders, stand
-from steelyard.decide.standing import choose, front
+from steelyard.decide import Standing, choose, contenders, front, running, stand
 from steelyard.errors import CandidateFailure, ModelError
 from steelyard.ledger import Ledger
 from steelyard.measure.workbench import Workbench
@@ -175,10 +174,11 @@ class Race:
                 continue
 
     def _next_to_confirm(self) -> Standing | None:
-        ordered = contenders(self._standings(), provisional=True)
-        chosen, passed_over = choose([s for s in ordered if s.stand == "passes"])
-        wanted = ordered if chosen is None else [*ordered[: ordered.index(chosen) + 1], *front(ordered)]
-        return next((s for s in wanted if s not in passed_over and self._unconfirmed(s)), None)
+        standings = self._standings()
+        chosen, _ = choose(running(standings))
+        able = contenders(standings)
+        wanted = able if chosen is None else [*able[: able.index(chosen) + 1], *front(able)]
+        return next((s for s in wanted if self._unconfirmed(s)), None)
 
     @staticmethod
     def _unconfirmed(standing: Standing) -> bool:
@@ -315,5 +315,5 @@ class Race:
         self._on_event(Event(stage, text, done, total, self._best()))
 
     def _best(self) -> str:
-        ordered = contenders(self._standings(), provisional=True)
+        ordered = contenders(self._standings())
         return f"{ordered[0].candidate.id}, {ordered[0].capacity:,.0f} requests/s" if ordered else ""
