@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from steelyard.decide import relax
 from steelyard.decide.standing import Standing, choose, front, running, stand
-from steelyard.decide.words import number, points, quality_sentence, reason_against
+from steelyard.decide.words import broken, number, points, quality_sentence, reason_against
 from steelyard.decide.worth import cost_of
 from steelyard.errors import InputError
 from steelyard.records.machine import Price
@@ -54,10 +54,12 @@ def decide(
             "the reference has not been measured, so there is nothing to tell gains and drops against",
             "run 'steelyard weigh' first, or give it more time (--within)",
         )
-    ordered = running(_worth_simulating(standings))
+    simulated = _worth_simulating(standings)
+    ordered = running(simulated)
     chosen, passed_over = choose(ordered)
     best = front([s for s in ordered if s.stand == "passes" and s not in passed_over])
-    told = _weighed(standings, chosen, best, passed_over)
+    told = [_weighed(s, chosen, best, passed_over) for s in simulated]
+    told += [_ruled_out(s, chosen) for s in standings if s not in simulated]
     figures = None if chosen is None else _figures(chosen)
     status = "met" if chosen else "undecided" if any(s.stand == "undecided" for s in standings) else "infeasible"
     near = None if chosen else relax.nearest(standings)
@@ -79,7 +81,7 @@ def decide(
         cost=figures.cost if figures else None,
         reference=_figures(reference),
         gain=None if chosen is None else _gain(chosen, reference),
-        candidates=tuple(told),
+        candidates=tuple(sorted(told, key=_rank)),
         front=tuple(s.candidate.id for s in best),
         search=search,
         nearest=near.candidate.id if near else None,
@@ -89,16 +91,16 @@ def decide(
     )
 
 
-def _worth_simulating(standings: Sequence[Standing]) -> Sequence[Standing]:
+def _worth_simulating(standings: Sequence[Standing]) -> list[Standing]:
     """Leave out those that cannot matter, so that a large ledger is decided on quickly.
 
-    A candidate matters to the choice or the front unless another one, already simulated, is cheaper than it could
-    possibly be and not worse in quality.
+    A candidate matters to the choice or the front unless another one, already simulated, serves more than it could
+    possibly serve and is not worse in quality. Of few candidates none is left out.
     """
     if len(standings) <= ALL_TOLD:
-        return standings
-    kept: list[Standing] = []
-    able = [s for s in standings if s.speed and s.capacity_at_most > 0]
+        return list(standings)
+    kept = [standings[0]]
+    able = [s for s in standings[1:] if s.speed and s.quality and not s.breaks_whatever_its_speed]
     for standing in sorted(able, key=lambda s: -s.capacity_at_most):
         if not any(_surely_better(other, standing) for other in kept):
             kept.append(standing)
@@ -112,23 +114,26 @@ def _surely_better(other: Standing, standing: Standing) -> bool:
 
 
 def _weighed(
-    standings: Sequence[Standing], chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
-) -> list[Weighed]:
-    few = len(standings) <= ALL_TOLD
-    told = []
-    for standing in standings:
-        outcome = _outcome(standing, chosen, best, passed_over)
-        matters = few or outcome in ("chosen", "front") or standing is standings[0]
-        told.append(
-            Weighed(
-                id=standing.candidate.id,
-                verdict=outcome,
-                reason=_reason(standing, chosen, passed_over),
-                failure=_failure(standing),
-                figures=_figures(standing) if matters and standing.speed and standing.quality else None,
-            )
-        )
-    return sorted(told, key=_rank)
+    standing: Standing, chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
+) -> Weighed:
+    return Weighed(
+        id=standing.candidate.id,
+        verdict=_outcome(standing, chosen, best, passed_over),
+        reason=_reason(standing, chosen, passed_over),
+        failure=_failure(standing),
+        figures=_figures(standing) if standing.speed and standing.quality else None,
+    )
+
+
+def _ruled_out(standing: Standing, chosen: Standing | None) -> Weighed:
+    """One that was not worth simulating: what it fails on, or that it cannot win."""
+    name, breaks = standing.candidate.id, standing.breaks_whatever_its_speed
+    if standing.speed is None or standing.quality is None or _failure(standing) is not None:
+        return _weighed(standing, chosen, (), ())
+    if breaks:
+        return Weighed(id=name, verdict="fails", reason="; ".join(broken(standing, one) for one in breaks))
+    reason = f"at most {number(standing.capacity_at_most)} requests/s, which others exceed at no lower quality"
+    return Weighed(id=name, verdict="dominated", reason=reason)
 
 
 def _failure(standing: Standing) -> FailureKind | None:

@@ -104,9 +104,14 @@ class Standing:
         return math.inf if value is None else value
 
     @cached_property
+    def breaks_whatever_its_speed(self) -> tuple[str, ...]:
+        """The requirements it breaks that need no simulation to tell: quality, memory, a hopeless latency."""
+        return tuple(_broken(self))
+
+    @cached_property
     def breaks(self) -> tuple[str, ...]:
         """The requirements it breaks: quality, memory, latency, budget."""
-        return tuple(_broken(self))
+        return (*self.breaks_whatever_its_speed, *_broken_by_speed(self))
 
     @cached_property
     def in_the_running(self) -> bool:
@@ -144,9 +149,15 @@ def _broken(standing: Standing) -> Iterator[str]:
         yield "quality"
     if probe is not None and requirements.memory_mb is not None and probe.memory_mb > requirements.memory_mb:
         yield "memory"
-    if standing.speed is None:
+    if standing.speed is not None and standing.capacity_at_most <= 0:
+        yield "latency"
+
+
+def _broken_by_speed(standing: Standing) -> Iterator[str]:
+    requirements = standing.requirements
+    if standing.speed is None or "latency" in standing.breaks_whatever_its_speed:
         return
-    if standing.capacity_at_most <= 0 or standing.capacity <= 0:
+    if standing.capacity <= 0:
         yield "latency"
     elif requirements.budget_per_month is not None and (standing.cost.per_month or 0) > requirements.budget_per_month:
         yield "budget"
