@@ -2,8 +2,80 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from steelyard.version import VERSION
+
+if TYPE_CHECKING:
+    from steelyard.api import check, decide, weigh
+    from steelyard.bundle import read_bundle, read_plan
+    from steelyard.errors import (
+        BundleError,
+        DataError,
+        InputError,
+        Interrupted,
+        ModelError,
+        RequirementsNotMet,
+        SteelyardError,
+        UsageError,
+    )
+    from steelyard.loop.check import Check
+    from steelyard.loop.weigh import Balance
+    from steelyard.records.plan import Plan
+    from steelyard.records.requirements import Latency, Requirements
 
 __version__ = VERSION
 
-__all__ = ["__version__"]
+_HOME = {
+    "Balance": "loop.weigh",
+    "BundleError": "errors",
+    "Check": "loop.check",
+    "DataError": "errors",
+    "InputError": "errors",
+    "Interrupted": "errors",
+    "Latency": "records.requirements",
+    "ModelError": "errors",
+    "Plan": "records.plan",
+    "Requirements": "records.requirements",
+    "RequirementsNotMet": "errors",
+    "SteelyardError": "errors",
+    "UsageError": "errors",
+    "check": "api",
+    "decide": "api",
+    "read_bundle": "bundle",
+    "read_plan": "bundle",
+    "weigh": "api",
+}
+"""Where each public name lives; imported when it is first asked for, so that `import steelyard` stays light."""
+
+__all__ = [
+    "Balance",
+    "BundleError",
+    "Check",
+    "DataError",
+    "InputError",
+    "Interrupted",
+    "Latency",
+    "ModelError",
+    "Plan",
+    "Requirements",
+    "RequirementsNotMet",
+    "SteelyardError",
+    "UsageError",
+    "check",
+    "decide",
+    "read_bundle",
+    "read_plan",
+    "weigh",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'steelyard' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"steelyard.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -14,11 +14,11 @@ from rich.table import Table
 from steelyard import loop
 from steelyard.assets import mnist_model, mnist_test
 from steelyard.bundle import read_plan
-from steelyard.cli import job as ordered
 from steelyard.cli import show
 from steelyard.cli.progress import error_console, progress, stoppable
-from steelyard.cli.settings import REQUIREMENTS, Settings, collect
+from steelyard.cli.settings import Settings, collect
 from steelyard.errors import BundleError
+from steelyard.loop import order
 from steelyard.records.base import to_json
 from steelyard.records.job import Job
 from steelyard.records.plan import Plan
@@ -37,8 +37,8 @@ NOT_MET = 3
 
 def weigh(flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
     """Weigh, show the plan, end with its status."""
-    flags = flags | ordered.preprocess_flags(flags.pop("preprocess"))
-    _weigh(ordered.job(collect(flags, config)), form)
+    flags = flags | order.preprocess_flags(flags.pop("preprocess"))
+    _weigh(order.job(collect(flags, config).words), form)
 
 
 def _weigh(job: Job, form: str) -> NoReturn:
@@ -64,19 +64,19 @@ def demo(flags: dict[str, Any], form: str) -> NoReturn:
             "of MNIST that come with Steelyard: some calibrate, some select, the rest confirm.",
             highlight=False,
         )
-    _weigh(ordered.job(collect(settings, Path(os.devnull))), form)
+    _weigh(order.job(collect(settings, Path(os.devnull)).words), form)
 
 
 def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
     """Decide from the ledger; a bundle gives the subject and the requirements that are not said anew."""
     settings = collect(flags, config)
-    requirements, (price, warnings) = ordered.requirements(settings), ordered.price(settings)
+    requirements, (price, warnings) = order.requirements(settings.words), order.price(settings.words)
     if bundle is not None:
         plan = read_plan(bundle)
         subject = subject or plan.subject.key
         requirements = _said_anew(settings, plan)
         price = price if "price" in settings or "machine" in settings else plan.price
-    ledger = settings.get_value("ledger") or Path(settings.get_value("work")) / "ledger.db"
+    ledger = settings.words.get("ledger") or Path(settings.words["work"]) / "ledger.db"
     plan = loop.decide_again(ledger, requirements, price, subject=subject, warnings=warnings)
     if form == "json":
         _print_json(plan)
@@ -87,8 +87,8 @@ def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Pat
 
 def _said_anew(settings: Settings, plan: Plan) -> Any:
     """The plan's requirements, with those changed that were said now."""
-    said = Settings({n: s for n, s in settings.items() if n in REQUIREMENTS and s.origin != "default"})
-    fresh = ordered.requirements(said)
+    said = Settings({n: s for n, s in settings.items() if n in order.REQUIREMENTS and s.origin != "default"})
+    fresh = order.requirements(said.words)
     fields = {
         "latency": "latency",
         "quality": "quality_floor",

@@ -12,40 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.errors import UsageError
+from steelyard.loop.order import DATA, DEFAULTS, PREPROCESS, PRICE, REQUIREMENTS, RUN
 
 FILE = "steelyard.toml"
 PREFIX = "STEELYARD_"
 
-DEFAULTS: dict[str, Any] = {
-    "quality_drop": "1%",
-    "confidence": "95%",
-    "headroom": "0%",
-    "priority": "cost",
-    "within": "10min",
-    "candidate_time": "5min",
-    "out": "steelyard-plan",
-    "work": ".steelyard",
-    "seed": 0,
-}
-"""Told by `config --show`; the quality drop holds only where no quality is required otherwise."""
-
-REQUIREMENTS = (
-    "latency", "quality", "quality_drop", "rate", "scenario", "memory", "budget", "priority", "confidence", "headroom",
-)  # fmt: skip
-DATA = ("source", "labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
-PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
 PLACES: dict[str, tuple[str, ...]] = {
-    "": ("model", "data", "metric", "out", "work", "ledger", "within", "candidate_time", "candidate_memory", "seed"),
+    "": ("model", "data", "seed", *RUN),
     "requirements": REQUIREMENTS,
-    "price": ("price", "machine", "catalogue"),
-    "data": DATA,
+    "price": PRICE,
+    "data": ("source", *DATA),
     "preprocess": PREPROCESS,
 }
 """Tables of the file and their keys; dashes and underscores are the same."""
-FROM_ENVIRONMENT = (
-    *REQUIREMENTS, "metric", "price", "machine", "catalogue", "work", "ledger", "within", "out", "seed",
-    "candidate_time", "candidate_memory",
-)  # fmt: skip
+FROM_ENVIRONMENT = (*REQUIREMENTS, *PRICE, *RUN, "seed")
 
 
 @dataclass(frozen=True)
@@ -59,13 +39,10 @@ class Setting:
 class Settings(dict[str, Setting]):
     """Settings by name (`preprocess.resize` for those of a table that has the same names as another)."""
 
-    def get_value(self, name: str, default: Any = None) -> Any:
-        """The value, or the default when nothing was said."""
-        return self[name].value if name in self else default
-
-    def words(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Those of the names that are set, as text."""
-        return {name: str(self[name].value) for name in names if name in self}
+    @property
+    def words(self) -> dict[str, Any]:
+        """The values by name."""
+        return {name: setting.value for name, setting in self.items()}
 
 
 def collect(flags: Mapping[str, Any], file: Path | None) -> Settings:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from steelyard.bundle import Bundle, read_bundle
-from steelyard.decide.standing import Standing
+from steelyard.decision.standing import Standing
 from steelyard.errors import BundleError, CandidateFailure, DataError
 from steelyard.loop.weigh import USABLE_MEMORY, metric_name, prepare
 from steelyard.loop.workspace import Workspace

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.decide import decide
+from steelyard.decision import decide
 from steelyard.errors import UsageError
 from steelyard.ledger import Ledger
 from steelyard.machines.here import this_machine

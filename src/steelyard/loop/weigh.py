@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.bundle import Bundle, check_place, write_bundle
-from steelyard.decide import decide
+from steelyard.decision import decide
 from steelyard.errors import Interrupted
 from steelyard.ledger import Ledger
 from steelyard.loop.workspace import Workspace

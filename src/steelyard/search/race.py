@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steelyard.decide import Standing, choose, contenders, front, running, stand
+from steelyard.decision import Standing, choose, contenders, front, running, stand
 from steelyard.errors import CandidateFailure, ModelError
 from steelyard.ledger import Ledger
 from steelyard.measure.workbench import Workbench

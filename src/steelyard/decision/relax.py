@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from steelyard.decide.standing import Standing
-from steelyard.decide.words import flag
-from steelyard.decide.worth import capacity_of, cost_of, quantile
+from steelyard.decision.standing import Standing
+from steelyard.decision.words import flag
+from steelyard.decision.worth import capacity_of, cost_of, quantile
 from steelyard.records.plan import Relaxation
 from steelyard.records.requirements import Latency, Requirements
 

@@ -13,7 +13,7 @@ from made_up import (
     service,
     weighing,
 )
-from steelyard.decide import decide
+from steelyard.decision import decide
 from steelyard.errors import InputError
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steelyard.decide.plan import decide
-from steelyard.decide.standing import Standing, choose, contenders, front, running, stand
+from steelyard.decision.plan import decide
+from steelyard.decision.standing import Standing, choose, contenders, front, running, stand
 
 __all__ = ["Standing", "choose", "contenders", "decide", "front", "running", "stand"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steelyard.decide.standing import TIE, Standing
+from steelyard.decision.standing import TIE, Standing
 from steelyard.records.requirements import Requirements
 
 

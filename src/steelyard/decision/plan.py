@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from steelyard.decide import relax
-from steelyard.decide.standing import Standing, choose, front, running, stand
-from steelyard.decide.words import broken, number, points, quality_sentence, reason_against
-from steelyard.decide.worth import cost_of
+from steelyard.decision import relax
+from steelyard.decision.standing import Standing, choose, front, running, stand
+from steelyard.decision.words import broken, number, points, quality_sentence, reason_against
+from steelyard.decision.worth import cost_of
 from steelyard.errors import InputError
 from steelyard.records.machine import Price
 from steelyard.records.measurement import Evidence, FailureKind, Quality

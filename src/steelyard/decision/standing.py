@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from steelyard.decide.worth import capacity_at_most, capacity_of, cost_of, latency_of, quantile, replicas_for
+from steelyard.decision.worth import capacity_at_most, capacity_of, cost_of, latency_of, quantile, replicas_for
 from steelyard.errors import InputError
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price

@@ -1,4 +1,7 @@
-"""From settings to records: the job, the requirements, the price."""
+"""From words to records: the job, the requirements, the price, as people state them.
+
+`words` are settings by name (`latency`, `rate`, `price`, `preprocess.resize` …), texts or plain values.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from steelyard.cli.settings import PREPROCESS, REQUIREMENTS, Settings
 from steelyard.errors import UsageError
 from steelyard.machines.here import this_machine
 from steelyard.machines.prices import mismatch, parse_price, price_of
@@ -20,47 +22,70 @@ from steelyard.records.requirements import Requirements
 
 T = TypeVar("T")
 
+REQUIREMENTS = (
+    "latency", "quality", "quality_drop", "rate", "scenario", "memory", "budget", "priority", "confidence", "headroom",
+)  # fmt: skip
+PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
+DATA = ("labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
+PRICE = ("price", "machine", "catalogue")
+RUN = ("metric", "out", "work", "ledger", "within", "candidate_time", "candidate_memory")
+WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess")
+"""Every word but the model and the data themselves."""
+DEFAULTS: dict[str, Any] = {
+    "quality_drop": "1%",
+    "confidence": "95%",
+    "headroom": "0%",
+    "priority": "cost",
+    "within": "10min",
+    "candidate_time": "5min",
+    "out": "steelyard-plan",
+    "work": ".steelyard",
+    "seed": 0,
+}
+"""The quality drop holds only where no quality is required otherwise."""
 
-def job(settings: Settings) -> Job:
-    """The weighing that the settings order. Raises `UsageError` for what is missing or cannot be read."""
-    priced, warnings = price(settings)
+
+def job(words: Mapping[str, Any]) -> Job:
+    """The weighing that the words order. Raises `UsageError` for what is missing or cannot be read."""
+    words = {name: value for name, value in DEFAULTS.items() if name != "quality_drop"} | dict(words)
+    priced, warnings = price(words)
     return Job(
-        model=str(_needed(settings, "model", "the model file, e.g. steelyard weigh net.onnx --data val.npz")),
-        data=data(settings),
-        requirements=requirements(settings),
+        model=str(_needed(words, "model", "the model file, e.g. steelyard weigh net.onnx --data val.npz")),
+        data=data(words),
+        requirements=requirements(words),
         price=priced,
-        metric=settings.get_value("metric"),
-        out=str(settings.get_value("out")),
-        work=str(settings.get_value("work")),
-        ledger=settings.get_value("ledger"),
-        within_s=stated.seconds(str(settings.get_value("within")), "--within"),
-        candidate_seconds=stated.seconds(str(settings.get_value("candidate_time")), "--candidate-time"),
-        candidate_memory_mb=_memory(settings),
+        metric=words.get("metric"),
+        out=str(words.get("out")),
+        work=str(words.get("work")),
+        ledger=words.get("ledger"),
+        within_s=stated.seconds(str(words.get("within")), "--within"),
+        candidate_seconds=stated.seconds(str(words.get("candidate_time")), "--candidate-time"),
+        candidate_memory_mb=_memory(words),
         warnings=warnings,
     )
 
 
-def _memory(settings: Settings) -> float | None:
-    said = settings.get_value("candidate_memory")
+def _memory(words: Mapping[str, Any]) -> float | None:
+    said = words.get("candidate_memory")
     return None if said is None else stated.megabytes(str(said), "--candidate-memory")
 
 
-def _needed(settings: Settings, name: str, what: str) -> Any:
-    value = settings.get_value(name)
+def _needed(words: Mapping[str, Any], name: str, what: str) -> Any:
+    value = words.get(name)
     if value is None:
         raise UsageError(f"missing: {what}", f"or write it into steelyard.toml as {name} = …")
     return value
 
 
-def requirements(settings: Settings) -> Requirements:
+def requirements(words: Mapping[str, Any]) -> Requirements:
     """What the plan must keep."""
-    return stated.requirements(settings.words(REQUIREMENTS))
+    return stated.requirements({name: str(words[name]) for name in REQUIREMENTS if name in words})
 
 
-def price(settings: Settings) -> tuple[Price, tuple[str, ...]]:
+def price(words: Mapping[str, Any]) -> tuple[Price, tuple[str, ...]]:
     """What a machine costs, and where the priced machine differs from this one."""
-    said, machine = settings.get_value("price"), settings.get_value("machine")
-    catalogue = settings.get_value("catalogue")
+    said, machine = words.get("price"), words.get("machine")
+    catalogue = words.get("catalogue")
     if said is not None:
         given = parse_price(str(said))
         return (given if machine is None else msgspec.structs.replace(given, machine=str(machine))), ()
@@ -72,22 +97,22 @@ def price(settings: Settings) -> tuple[Price, tuple[str, ...]]:
     return price_of(str(machine), place), tuple(mismatch(str(machine), this_machine(), place))
 
 
-def data(settings: Settings) -> DataSpec:
+def data(words: Mapping[str, Any]) -> DataSpec:
     """Where the validation data is and how it becomes model inputs."""
     plain = {
-        "source": str(_needed(settings, "data", "the validation data (--data)")),
-        "inputs": _pairs(settings.get_value("inputs", {})),
-        "preprocess": preprocess(settings),
+        "source": str(_needed(words, "data", "the validation data (--data)")),
+        "inputs": _pairs(words.get("inputs", {})),
+        "preprocess": preprocess(words),
     }
-    for name in ("labels", "calibration", "manifest", "classes", "label_offset", "limit", "seed"):
-        if name in settings:
-            plain[name] = settings.get_value(name)
+    for name in DATA:
+        if name != "inputs" and name in words:
+            plain[name] = words.get(name)
     return _converted(plain, DataSpec)
 
 
-def preprocess(settings: Settings) -> Preprocess:
+def preprocess(words: Mapping[str, Any]) -> Preprocess:
     """The `[preprocess]` table, or `--preprocess KEY=VALUE`."""
-    plain = {n: settings.get_value(f"preprocess.{n}") for n in PREPROCESS if f"preprocess.{n}" in settings}
+    plain = {n: words.get(f"preprocess.{n}") for n in PREPROCESS if f"preprocess.{n}" in words}
     for name in ("mean", "std"):
         if isinstance(plain.get(name), int | float):
             plain[name] = [plain[name]]
