@@ -131,6 +131,19 @@ def test_several_inputs(prepared: Prepare, table: Table) -> None:
     assert outcome.prepared.judging["attention/mask:0"].file == "judging/attention_mask_0.npy"
 
 
+def test_arithmetic_leaves_ids_alone(prepared: Prepare, table: Table, twenty: Floats) -> None:
+    ids = np.arange(40).reshape(20, 2)
+    info = [TensorInfo(name="ids", dtype="int64", shape=(None, 2)), TensorInfo(name="a", dtype="float32", shape=(1, 4))]
+    outcome = prepared(table(ids=ids, a=twenty, y=np.arange(20)), info, preprocess=Preprocess(std=(2,)))
+    assert outcome.judging["ids"].tolist() == ids[outcome.labels].tolist()
+    assert outcome.judging["a"].tolist() == (twenty[outcome.labels] / 2).tolist()
+
+
+def test_an_input_that_is_called_like_labels(prepared: Prepare, table: Table, twenty: Floats) -> None:
+    outcome = prepared(table(label=twenty, y=np.arange(20)), TensorInfo(name="label", dtype="float32", shape=(1, 4)))
+    assert outcome.x.tolist() == twenty[outcome.labels].tolist()
+
+
 def test_several_inputs_that_differ_in_number(prepared: Prepare, table: Table) -> None:
     info = [TensorInfo(name=name, dtype="float32", shape=(None, 2)) for name in ("a", "b")]
     rows = np.random.default_rng(0).normal(size=(9, 2))
@@ -314,8 +327,9 @@ def test_encrypted_and_oddly_compressed_members(prepared: Prepare, tmp_path: Pat
     central = raw.rindex(b"PK\x01\x02")
     raw[central + 8] |= 1
     path.write_bytes(raw)
-    with pytest.raises(DataError, match="is encrypted"):
+    with pytest.raises(DataError, match="is encrypted") as caught:
         prepared(path, features)
+    assert "without a password" in caught.value.hint
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("x.npy", b"0" * 100)
     with pytest.raises(DataError, match="neither stored nor deflated"):

@@ -105,6 +105,8 @@ def test_labels_that_count_from_one(prepared: Prepare, table: Table, features: T
 def test_labels_of_another_model(prepared: Prepare, table: Table, features: TensorInfo, twenty: Floats) -> None:
     with pytest.raises(DataError, match=r"12 of 20 labels are outside of the model's outputs 0 to 7.* from 0 to 19"):
         prepared(table(x=twenty, y=np.arange(20)), features, outputs=8)
+    with pytest.raises(DataError, match=r"11 of 20 labels are outside .* from 1 to 20"):
+        prepared(table(x=twenty, y=np.arange(1, 21)), features, outputs=10)
 
 
 def test_more_than_half_is_an_error(prepared: Prepare, table: Table, features: TensorInfo, twenty: Floats) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from steelyard.data.items import ItemKind, Rows
 from steelyard.data.room import room
-from steelyard.data.write import file_names
+from steelyard.data.write import file_names, write_items
 from steelyard.errors import DataError
 from steelyard.records.model import TensorInfo
 
@@ -70,6 +72,22 @@ def test_a_disk_that_fills_up_while_writing(tmp_path: Path) -> None:
 def test_other_faults_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Input/output"), room(tmp_path, 17):
         raise OSError(errno.EIO, "Input/output error")
+
+
+class Vanishing:
+    """Two items that were there when they were looked at, and no longer are."""
+
+    count = 2
+    kinds = {"x": ItemKind(np.dtype(np.float32), (3,))}
+    names = ()
+
+    def read(self, numbers: NDArray[np.int64]) -> Rows:
+        return Rows({"x": np.zeros((len(numbers), 3), np.float32)}, {0: "the file is missing"})
+
+
+def test_data_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="changed while it was read"):
+        write_items(Vanishing(), np.arange(2), tmp_path, "judging")
 
 
 def test_inputs_become_plain_file_names() -> None:

@@ -68,8 +68,6 @@ def _pixels(image: Image.Image, preprocess: Preprocess) -> Array:
 
 
 def _coloured(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
     return image if image.mode == mode else image.convert(mode)
 
 

@@ -16,6 +16,9 @@ Numbers = NDArray[np.int64]
 CHUNK_BYTES = 8 * 2**20
 """Items are read, checked and written in chunks of about this size, so memory does not grow with the data."""
 
+CHUNK_ITEMS = 2**16
+"""At most so many at a time: what is kept per item outweighs very small items."""
+
 
 @dataclass(frozen=True)
 class ItemKind:
@@ -88,7 +91,7 @@ class Source:
 
 def chunks(numbers: Numbers, item_bytes: int) -> Iterator[Numbers]:
     """`numbers` in runs that take about CHUNK_BYTES each."""
-    step = max(1, CHUNK_BYTES // max(1, item_bytes))
+    step = max(1, min(CHUNK_ITEMS, CHUNK_BYTES // max(1, item_bytes)))
     for start in range(0, len(numbers), step):
         yield numbers[start : start + step]
 

@@ -51,7 +51,7 @@ def list_class_folders(root: Path, folders: Sequence[str], spec: DataSpec) -> Li
         )
     classes = spec.classes or tuple(folders)
     labels = labels_of_words(words, _with_classes(spec, classes), str(root), guess_classes=False)
-    told = [f"{count} {what} ignored" for what, count in ignored.items() if count]
+    told = [f"{what} ignored: {count}" for what, count in ignored.items() if count]
     return Listing(tuple(names), labels, (*_told_order(spec, folders), *told))
 
 
