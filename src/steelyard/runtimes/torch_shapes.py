@@ -106,13 +106,16 @@ def _split(node: Node) -> Function:
 
 def _slice(node: Node) -> Function:
     if node.opset < 10:
-        starts, ends = node.attributes["starts"], node.attributes["ends"]
-        return lambda x: _sliced(x, starts, ends, node.attribute("axes", None), None)
+        fixed = [node.attribute(name, None) for name in ("starts", "ends", "axes", "steps")]
+        return lambda x: _sliced(x, *fixed)
 
     def cut(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
         return _sliced(x, *(None if each is None else each.tolist() for each in (starts, ends, axes, steps)))
 
-    return cut
+    if any(value is None for value, name in zip(node.known[1:], node.inputs[1:], strict=True) if name):
+        return cut
+    listed = [None if each is None else each.tolist() for each in (*node.known[1:], None, None)[:4]]
+    return lambda x, *_: _sliced(x, *listed)
 
 
 def _sliced(x: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
