@@ -16,7 +16,7 @@ def test_requirements_are_told_as_they_were_stated(plan_of: Callable[[str], Plan
     told = dict(wording.requirements(plan_of("met")))
     assert told == {
         "Latency": "95% of the requests within 20 ms",
-        "Quality drop": "accuracy at most 1 points below the reference",
+        "Quality drop": "accuracy at most 1 point below the reference",
         "Rate": f"1{numbers.THIN}000 requests per second",
         "Scenario": "server: requests arrive at random (Poisson)",
         "Memory": "at most 512 MB",

@@ -139,4 +139,7 @@ def stated_quality(metric: str, value: float) -> str:
 
 def stated_difference(metric: str, value: float) -> str:
     """A difference in the metric that somebody demanded."""
-    return f"{numbers.stated(round(value * 100, 9))} points" if is_share(metric) else numbers.stated(value)
+    if not is_share(metric):
+        return numbers.stated(value)
+    points = numbers.stated(round(value * 100, 9))
+    return f"{points} point" if points == "1" else f"{points} points"
