@@ -27,7 +27,7 @@ def test_items_are_shuffled_split_and_keep_their_labels(
 ) -> None:
     outcome = prepared(table(x=twenty, labels=np.arange(20)), features, outputs=20)
     record = outcome.prepared
-    assert (record.items_calibrate, record.items_select, record.items_confirm) == (3, 7, 10)
+    assert (record.items_calibrate, record.items_select, record.items_confirm) == (2, 4, 14)
     assert outcome.labels is not None
     assert outcome.x.tolist() == twenty[outcome.labels].tolist()
     assert outcome.labels.tolist() != sorted(outcome.labels)
@@ -62,7 +62,7 @@ def test_the_hash_sees_values_labels_and_split(
 
 def test_limit_draws_items(prepared: Prepare, table: Table, features: TensorInfo, twenty: Floats) -> None:
     record = prepared(table(x=twenty), features, limit=10).prepared
-    assert (record.items_calibrate, record.items_select, record.items_confirm) == (2, 3, 5)
+    assert (record.items_calibrate, record.items_select, record.items_confirm) == (1, 2, 7)
     with pytest.raises(DataError, match="limit is 0"):
         prepared(table(x=twenty), features, limit=0)
 
@@ -84,7 +84,7 @@ def test_without_labels_it_is_told(prepared: Prepare, table: Table, features: Te
 def test_the_array_is_found(prepared: Prepare, table: Table, twenty: Floats, name: str) -> None:
     path = table(**{name: twenty, "labels": np.arange(20), "weights": np.ones(20)})
     outcome = prepared(path, TensorInfo(name="pixels", dtype="float32", shape=(None, 4)))
-    assert outcome.x.shape == (17, 4)
+    assert outcome.x.shape == (18, 4)
     assert list(outcome.judging) == ["pixels"]
 
 
@@ -256,7 +256,7 @@ def test_sizes_may_prove_that_channels_lie_elsewhere(prepared: Prepare, table: T
     stored = np.random.default_rng(0).normal(size=(20, 4, 5, 3)).astype(np.float32)
     info = TensorInfo(name="x", dtype="float32", shape=(1, 3, 4, 5))
     outcome = prepared(table(x=stored, y=np.arange(20)), info, preprocess=Preprocess(mean=(1, 2, 3)))
-    assert outcome.x.shape == (17, 3, 4, 5)
+    assert outcome.x.shape == (18, 3, 4, 5)
     expected = stored[outcome.labels].transpose(0, 3, 1, 2) - np.array([1, 2, 3]).reshape(3, 1, 1)
     assert np.allclose(outcome.x, expected, atol=1e-6)
     assert outcome.told == ("channels of x were moved: its sizes fit the model's input 'x' only so",)

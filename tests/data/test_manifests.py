@@ -76,7 +76,7 @@ def test_folder_with_a_named_manifest(prepared: Prepare, folder: Path, tmp_path:
     outcome = prepared(folder, RGB, outputs=3, manifest=str(tmp_path / "list.csv"))
     found = labels_by_seed(outcome)
     assert found == {seed: seed % 3 for seed in found}
-    assert len(outcome.x) == 8
+    assert len(outcome.x) == 9
 
 
 @pytest.mark.parametrize("header", ["file,label", "Filename,Class", "path,y", "image,target"])
@@ -89,7 +89,7 @@ def test_the_only_csv_in_a_folder_is_its_manifest(prepared: Prepare, folder: Pat
 def test_zip_with_the_manifest_inside_beside_and_named(
     prepared: Prepare, packed: Callable[..., Path], tmp_path: Path
 ) -> None:
-    assert len(prepared(packed(manifest(rows())), RGB).x) == 8
+    assert len(prepared(packed(manifest(rows())), RGB).x) == 9
     path = packed(None)
     with pytest.raises(DataError, match="the manifest is missing: looked for a CSV inside or beside the archive"):
         prepared(path, RGB)
@@ -133,7 +133,7 @@ def test_columns_that_are_not_there(prepared: Prepare, folder: Path) -> None:
     (folder / "list.csv").write_text(manifest(rows(), "file,kind"))
     with pytest.raises(DataError, match="has no column 'sort'; its columns are file, kind"):
         prepared(folder, RGB, labels="sort")
-    assert len(prepared(folder, RGB, labels="kind").labels) == 8
+    assert len(prepared(folder, RGB, labels="kind").labels) == 9
     assert prepared(folder, RGB).labels is None
 
 
@@ -155,7 +155,7 @@ def test_manifests_that_are_none(prepared: Prepare, folder: Path, raw: bytes, me
 
 def test_other_separators_and_a_byte_order_mark(prepared: Prepare, folder: Path) -> None:
     (folder / "list.csv").write_bytes(b"\xef\xbb\xbf" + manifest(rows()).replace(",", ";").encode())
-    assert len(prepared(folder, RGB).x) == 8
+    assert len(prepared(folder, RGB).x) == 9
 
 
 def test_missing_files_links_and_short_rows_are_counted(prepared: Prepare, folder: Path, tmp_path: Path) -> None:

@@ -72,11 +72,15 @@ def _side_by_side(plan: Plan) -> RenderableType:
 def _rows(plan: Plan, told: list[Figures]) -> Iterator[tuple[str, list[str], str]]:
     gain = plan.gain
     metric = plan.subject.metric
-    yield "candidate", [f.candidate.id for f in told], ""
+    yield "variant", [f.candidate.variant for f in told], ""
+    yield "runtime", [f"{f.candidate.runtime} {f.candidate.precision}" for f in told], ""
+    yield "threads × streams", [f"{f.candidate.threads} × {f.candidate.streams}" for f in told], ""
+    yield "largest batch", [str(f.candidate.max_batch) for f in told], ""
     yield metric, [wording.quality(metric, f.quality.value) for f in told], _quality_gain(plan)
     speed = numbers.times(gain.speed) if gain and gain.speed else ""
-    yield "capacity per replica", [numbers.rate(f.capacity_per_replica) for f in told], speed
-    yield "latency p50 · p95 · p99", [_latency(f) for f in told], ""
+    yield "capacity/replica", [numbers.rate(f.capacity_per_replica) for f in told], speed
+    for name in ("p50", "p95", "p99"):
+        yield f"latency {name}", [numbers.duration_ms(getattr(f.latency, name)) for f in told], ""
     yield "cost per million", [_per_million(f) for f in told], numbers.times(gain.cost) if gain and gain.cost else ""
     if plan.requirements.rate_per_s is not None:
         yield "replicas", [str(f.replicas or "–") for f in told], ""
@@ -88,12 +92,8 @@ def _quality_gain(plan: Plan) -> str:
     quality = plan.quality
     if quality is None:
         return ""
-    return f"{quality.drop * -100:+.2f} (drop ≤ {quality.bound * 100:.2f}) points"
-
-
-def _latency(figures: Figures) -> str:
-    latency = figures.latency
-    return " · ".join(numbers.duration_ms(value) for value in (latency.p50, latency.p95, latency.p99))
+    change = round(-quality.drop * 100, 2) or 0.0
+    return f"{change:+.2f} points (at worst {-quality.bound * 100:.2f})"
 
 
 def _per_million(figures: Figures) -> str:

@@ -257,6 +257,6 @@ def _quality_words(chosen: Standing) -> str:
         return f"{quality.metric} {quality.value:.4f}, the reference's own answers"
     confirmed = "" if chosen.evidence.confirmed else " (not confirmed on items of their own)"
     return (
-        f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f}, a drop of {points(quality.drop)} "
-        f"and at most {points(judgement.drop_bound)} at {chosen.requirements.confidence:.0%} confidence{confirmed}"
+        f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f}, at most "
+        f"{points(judgement.drop_bound)} lower at {chosen.requirements.confidence:.0%} confidence{confirmed}"
     )

@@ -17,6 +17,13 @@ def points(value: float) -> str:
     return f"{value * 100:.2f} points"
 
 
+def change(drop: float) -> str:
+    """How quality differs from the reference's, in words."""
+    if abs(drop) < 5e-7:
+        return "no change"
+    return f"{points(drop)} lower" if drop > 0 else f"{points(-drop)} higher"
+
+
 def flag(requirement: str, requirements: Requirements) -> str:
     """One requirement as it is typed on the command line."""
     latency = requirements.latency
@@ -63,11 +70,11 @@ def quality_sentence(standing: Standing) -> str:
         return "its quality was not measured"
     text = (
         f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f} on {quality.items:,} items: "
-        f"a drop of {points(quality.drop)}"
+        f"{change(quality.drop)}"
     )
     if judgement.verdict == "undecided":
         needed = f"; about {judgement.items_needed:,} items would settle it" if judgement.items_needed else ""
-        return f"undecided: {text}, not larger than {points(judgement.drop_bound)} for sure{needed}"
+        return f"undecided: {text}, for sure not more than {points(judgement.drop_bound)} lower{needed}"
     return text
 
 
@@ -89,10 +96,10 @@ def beaten_by(standing: Standing, best: Standing) -> str:
     """What the chosen one has over it."""
     capacity = best.capacity / standing.capacity
     if capacity >= 1 + TIE:
-        return f"{number(capacity)} times fewer requests per second than {best.candidate.id}"
+        return f"{best.candidate.id} serves {number(capacity)} times as many requests per second"
     if capacity <= 1 / (1 + TIE):
         against = _what_speaks_against(standing, best)
-        return f"{number(1 / capacity)} times the capacity of {best.candidate.id}, but {against}"
+        return f"serves {number(1 / capacity)} times as many requests per second as {best.candidate.id}, but {against}"
     return f"as fast as {best.candidate.id} within the noise, {_what_speaks_against(standing, best)}"
 
 

@@ -81,11 +81,16 @@ class Child:
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
-    def _check_memory(self) -> None:
+    @property
+    def memory_mb(self) -> float:
+        """Resident now; 0 when it is gone."""
         try:
-            used = psutil.Process(self._process.pid).memory_info().rss / 1e6
+            return float(psutil.Process(self._process.pid).memory_info().rss) / 1e6
         except psutil.Error:
-            return  # it is gone: the closed pipe tells
+            return 0.0
+
+    def _check_memory(self) -> None:
+        used = self.memory_mb
         if used > self._limits.memory_mb:
             self.kill()
             raise CandidateFailure(

@@ -13,7 +13,7 @@ from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import ServiceTime, Speed
 
 QUANTILES = 41
-ROUNDS = 3
+ROUNDS = 2
 """Candidate and reference take turns this often for each batch size."""
 RUNS_WANTED = 60
 MOST_RUNS = 4000
@@ -23,7 +23,7 @@ SLOWEST_BATCH_S = 2.0
 """A batch that takes longer than this ends the ladder."""
 WORTHWHILE = 1.03
 """A larger batch must raise throughput by this much over the best before, or the ladder ends after one more step."""
-REFERENCE_S = 0.06
+REFERENCE_S = 0.03
 FEW = 5
 """With fewer undisturbed runs than this, the disturbed ones are counted in as well."""
 

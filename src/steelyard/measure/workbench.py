@@ -21,8 +21,8 @@ from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import Failure, Probe, ServiceTime, Speed
 from steelyard.records.subject import Answers, Recipe, Subject
 
-KEPT_OPEN = 4
-"""Children left open beside the reference, the longest unused is closed first."""
+IDLE_SHARE = 0.5
+"""Of one candidate's memory limit, what all idle children together may hold; the longest unused is closed first."""
 BUILT = "built.json"
 """Written last into a folder of built artefacts: what the build returned. A folder without it is not finished."""
 
@@ -125,8 +125,9 @@ class Workbench:
 
     def _make_room(self) -> None:
         idle = [name for name in self._open if name != self.reference.id]
-        for name in idle[: max(0, len(idle) - KEPT_OPEN + 1)]:
-            self._open.pop(name).close()
+        held = {name: self._open[name].memory_mb for name in idle}
+        while idle and sum(held[name] for name in idle) > self.limits.memory_mb * IDLE_SHARE:
+            self._open.pop(idle.pop(0)).close()
 
     def _close(self, candidate: Candidate) -> None:
         if child := self._open.pop(candidate.id, None):

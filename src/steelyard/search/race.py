@@ -144,7 +144,10 @@ class Race:
 
     def _other_settings(self) -> None:
         """The other divisions of the cores between streams, of the numerics that are still in."""
-        others = [c for c in self._candidates if c.id not in self._rough and self._alive(c) and self._judged(c)]
+        unseen = [c for c in self._candidates[1:] if c.id not in self._rough and self._alive(c)]
+        others = [c for c in unseen if self._judged(c)]
+        for candidate in set(unseen) - set(others):
+            self._drop(candidate, "another division of the cores with the same answers left the race before")
         for place, candidate in enumerate(others):
             if not self._time_left("settings", others[place:]):
                 return

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from steelyard.decision.worth import capacity_of
 from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.requirements import Requirements
 
-MARGIN = 1.3
+MARGIN = 1.2
 """A careful timing is trusted to lie within this factor of the glance."""
 LARGER_BATCHES = 1.25
 """Batches larger than those of the glance may bring this much more."""
@@ -24,18 +26,20 @@ class Rough:
     at_most: float
 
 
-def rough(candidate: Candidate, glance: Sequence[ServiceTime], requirements: Requirements) -> Rough:
-    """Bounds from service times of a few batch sizes; with a latency bound only batches that fit under it count."""
-    bound = requirements.latency.bound_ms if requirements.latency else float("inf")
-    single = requirements.scenario == "single"
-    seen = [s for s in glance if s.batch == 1] if single else glance
-    best = max((_rate(s, candidate, s.median_ms) for s in seen if s.median_ms <= bound), default=0.0)
-    dream = max((_rate(s, candidate, s.quantiles_ms[0]) for s in seen if s.quantiles_ms[0] <= bound), default=0.0)
-    larger = 1.0 if single or candidate.max_batch <= max(s.batch for s in glance) else LARGER_BATCHES
-    # Under a latency bound queueing takes a share of the throughput, which one capacity per replica may lose by half.
-    certain = best / MARGIN * (0.5 if requirements.latency and not single else 1.0)
-    return Rough(candidate, at_least=certain, at_most=dream * MARGIN * larger)
+def rough(candidate: Candidate, glance: tuple[ServiceTime, ...], requirements: Requirements) -> Rough:
+    """Bounds from rough service times of a few batch sizes, put through the same queue as careful ones would be."""
+    largest = max(service.batch for service in glance)
+    capped = msgspec.structs.replace(candidate, max_batch=min(candidate.max_batch, largest))
+    seen = capacity_of(capped, glance, requirements)
+    larger = LARGER_BATCHES if candidate.max_batch > largest and requirements.scenario != "single" else 1.0
+    if seen <= 0:
+        # By a glance it cannot keep the latency bound; a careful timing may just do.
+        return Rough(candidate, at_least=0.0, at_most=capacity_of(capped, _quicker(glance), requirements) * larger)
+    return Rough(candidate, at_least=seen / MARGIN, at_most=seen * MARGIN * larger)
 
 
-def _rate(service: ServiceTime, candidate: Candidate, milliseconds: float) -> float:
-    return service.batch / milliseconds * 1e3 * candidate.streams
+def _quicker(glance: tuple[ServiceTime, ...]) -> tuple[ServiceTime, ...]:
+    """The same service times, each as much shorter as a careful timing might find them."""
+    return tuple(
+        msgspec.structs.replace(s, quantiles_ms=tuple(value / MARGIN for value in s.quantiles_ms)) for s in glance
+    )

@@ -1,0 +1,200 @@
+"""The race on a subject that is no model, with every kind of candidate in it; its truth is known."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines import Pipelines
+
+from steelyard.decision import choose, running, stand
+from steelyard.errors import Interrupted, ModelError
+from steelyard.ledger import Ledger
+from steelyard.measure.process import Limits
+from steelyard.measure.workbench import Workbench
+from steelyard.records.machine import Machine, Price
+from steelyard.records.requirements import Requirements
+from steelyard.records.subject import Split
+from steelyard.search import Event, Race, Result
+
+MACHINE = Machine(cpu="made up", arch="x86_64", cores=2, memory_mb=8000)
+REQUIREMENTS = Requirements(quality_drop=0.02)
+ORIGINAL: dict[str, Any] = {"ms": 4, "per_item_ms": 1}
+KNOBS: dict[str, dict[str, Any]] = {
+    "original": ORIGINAL,
+    "fast": {"ms": 1, "per_item_ms": 0.3},
+    "fastest but wrong": {"ms": 0.2, "per_item_ms": 0.1, "wrong_every": 3},
+    "slow": {"ms": 20, "per_item_ms": 5},
+    "crashes": {"open": "open_bad", "how": "segfault"},
+    "cannot": {"open": "open_failing"},
+    "short": {"ms": 0.1, "short_by": 1},
+    "built": {"ms": 2, "per_item_ms": 0.3, "build": "build_file"},
+}
+
+
+def race(
+    tmp_path: Path,
+    subject: Pipelines,
+    stop: threading.Event | None = None,
+    within_s: float = 120,
+    seconds: float = 20,
+    events: list[Event] | None = None,
+) -> Result:
+    stop = stop or threading.Event()
+    told = events if events is not None else []
+    with (
+        Ledger.open(tmp_path / "ledger.db") as ledger,
+        Workbench(subject, tmp_path, Limits(memory_mb=1500, seconds=seconds), stop) as bench,
+    ):
+        return Race(bench, ledger, MACHINE, REQUIREMENTS, Price(), within_s, told.append).run()
+
+
+def chosen(subject: Pipelines, result: Result) -> str:
+    standings = stand(subject.candidates(), result.evidence, REQUIREMENTS, Price(), subject.split)
+    found, _ = choose(running(standings))
+    assert found is not None
+    return found.candidate.variant
+
+
+def dropped(result: Result, variant: str) -> str:
+    return next(e.dropped for name, e in result.evidence.items() if name.startswith(variant + "."))
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pipelines, Result, list[Event]]:
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "measure")
+    place, subject, events = tmp_path_factory.mktemp("race"), Pipelines(KNOBS), list[Event]()
+    return place, subject, race(place, subject, events=events), events
+
+
+def test_the_best_that_is_right_wins(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    _, subject, result, events = raced
+    assert chosen(subject, result) == "fast"
+    assert "fast" in [e.best.split(".")[0] for e in events if e.best][-1]
+
+
+def test_the_fastest_is_dropped_because_it_is_wrong(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    _, _, result, _ = raced
+    assert "quality" in dropped(result, "fastest but wrong")
+    evidence = next(e for n, e in result.evidence.items() if n.startswith("fastest"))
+    assert evidence.speed is None, "what is wrong must not be timed carefully"
+
+
+def test_every_failure_is_kept_with_its_reason(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    _, _, result, _ = raced
+    assert "SIGSEGV" in dropped(result, "crashes")
+    assert "unsupported: this engine cannot do it" in dropped(result, "cannot")
+    assert "invalid: 31 answers to 32 items" in dropped(result, "short")
+
+
+def test_what_cannot_win_leaves_early_with_figures(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    _, _, result, _ = raced
+    assert "cannot win: at most" in dropped(result, "slow")
+    assert next(e for n, e in result.evidence.items() if n.startswith("slow")).speed is None
+    assert result.figures.ruled_out >= 5
+
+
+def test_the_winner_is_confirmed_on_fresh_items(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    _, subject, result, _ = raced
+    confirmed = next(e for n, e in result.evidence.items() if n.startswith("fast.")).confirmed
+    assert confirmed is not None
+    assert (confirmed.start, confirmed.items) == (subject.split.select, subject.split.confirm)
+
+
+def test_a_second_run_measures_nothing_anew(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    place, subject, first, _ = raced
+    again = race(place, subject)
+    assert again.figures.measured == 0
+    assert again.figures.resumed > 0
+    assert chosen(subject, again) == chosen(subject, first)
+
+
+def test_another_subject_shares_nothing(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:
+    place, _, _, _ = raced
+    other = Pipelines({"original": ORIGINAL | {"wrong_every": 50}})
+    assert race(place, other).figures.resumed == 0
+
+
+def test_killed_and_run_again_it_goes_on(tmp_path: Path) -> None:
+    """kill -9 at some moment in the middle: what was in the ledger is taken over, the rest is measured."""
+    script = (
+        f"import sys, pathlib; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
+        "import test_race as t\n"
+        "from pipelines import Pipelines\n"
+        f"t.race(pathlib.Path({str(tmp_path)!r}), Pipelines(t.KNOBS))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script])
+    while _entries(tmp_path) < 4 and process.poll() is None:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = _entries(tmp_path)
+    assert kept >= 4
+    subject = Pipelines(KNOBS)
+    result = race(tmp_path, subject)
+    assert result.figures.resumed >= kept - 1  # two of them may be of one kind, asked for once
+    assert chosen(subject, result) == "fast"
+
+
+def _entries(place: Path) -> int:
+    import sqlite3
+
+    file = place / "ledger.db"
+    if not file.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
+            return int(connection.execute("select count(*) from entries").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+def test_stopping_keeps_what_was_measured(tmp_path: Path) -> None:
+    stop = threading.Event()
+    events: list[Event] = []
+    subject = Pipelines(KNOBS)
+
+    def watch() -> None:
+        while not any(e.stage == "first look" and e.done >= 2 for e in events):
+            time.sleep(0.02)
+        stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    with pytest.raises(Interrupted):
+        race(tmp_path, subject, stop=stop, events=events)
+    assert _entries(tmp_path) >= 4
+    assert race(tmp_path, subject).figures.resumed >= 4
+
+
+def test_a_candidate_that_hangs_costs_its_limit_and_no_more(tmp_path: Path) -> None:
+    subject = Pipelines({"original": ORIGINAL, "hangs": {"open": "open_bad", "how": "hang"}})
+    result = race(tmp_path, subject, seconds=5)
+    assert "timeout" in dropped(result, "hangs")
+    assert chosen(subject, result) == "original"
+
+
+def test_a_reference_that_cannot_run_ends_the_search_with_the_reason(tmp_path: Path) -> None:
+    subject = Pipelines({"original": {"open": "open_bad", "how": "segfault"}})
+    with pytest.raises(ModelError, match="SIGSEGV"):
+        race(tmp_path, subject)
+
+
+def test_without_time_the_best_so_far_stands(tmp_path: Path) -> None:
+    subject = Pipelines(KNOBS)
+    result = race(tmp_path, subject, within_s=0.01)
+    assert not result.figures.complete
+    assert chosen(subject, result) == "original"
+    assert "the time allowed for the search was up" in dropped(result, "fast")
+
+
+def test_few_items_are_looked_at_without_failing(tmp_path: Path) -> None:
+    subject = Pipelines({"original": ORIGINAL, "fast": KNOBS["fast"]}, split=Split(select=1, confirm=1))
+    result = race(tmp_path, subject)
+    assert chosen(subject, result) == "original"  # two items prove nothing for the other
