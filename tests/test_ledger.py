@@ -282,6 +282,37 @@ def test_a_wrong_header_alone_loses_nothing(path: Path) -> None:
         assert ledger.recall("s") == '{"name": "digits"}'
 
 
+def test_an_index_that_hides_rows_is_noticed(path: Path) -> None:
+    content = filled(path).read_bytes()
+    places = [found.start() for found in re.finditer(b"key0150", content)]
+    assert len(places) == 2, "once in the table, once in the index"
+    where = next(place for place in places if content[place + 7 : place + 8] != b"s")
+    path.write_bytes(content[:where] + b"kex0150" + content[where + 7 :])
+    with Ledger.open(path) as ledger:
+        assert "set aside" in ledger.notices[0]
+        assert all(ledger.find(key) for key in keys(ledger))
+        assert len(keys(ledger)) == 300
+
+
+def test_any_damage_is_survived_and_told(path: Path) -> None:
+    content = filled(path).read_bytes()
+    everything = {f"key{number:04d}" for number in range(300)}
+    random = np.random.default_rng(7)
+    for _ in range(25):
+        damaged = bytearray(content)
+        start, length = int(random.integers(100, len(content))), int(random.integers(1, 9000))
+        damaged[start : start + length] = random.bytes(len(damaged[start : start + length]))
+        path.write_bytes(damaged)
+        with Ledger.open(path) as ledger:
+            assert ledger.notices or set(keys(ledger)) == everything
+            ledger.append(entry())
+        with Ledger.open(path) as ledger:
+            assert not any("set aside" in notice for notice in ledger.notices), "it was mended the first time"
+            assert ledger.find("k") == PROBE
+        for file in path.parent.iterdir():
+            file.unlink()
+
+
 def test_rows_still_in_the_log_are_rescued(path: Path, tmp_path: Path) -> None:
     with Ledger.open(filled(path)) as ledger:
         ledger.append(entry("last"))

@@ -86,7 +86,11 @@ def _problem(path: Path) -> str:
         return ""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_S)) as connection:
+            _settle(connection)
             return _problem_inside(connection, path)
+    except UnicodeDecodeError as error:
+        # SQLite quotes the damage in its message.
+        return str(error.object, errors="replace")
     except sqlite3.Error as error:
         # Anything but damage (rights, a full disk, a lock) is for the user to mend, not for us to set aside.
         code = getattr(error, "sqlite_errorcode", 0)
@@ -105,7 +109,11 @@ def _problem_inside(connection: sqlite3.Connection, path: Path) -> str:
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(entries)")}
     if columns and not columns.issuperset(COLUMNS):
         return "its table of entries lacks columns"
-    verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    with path.open("rb") as file:
+        if any(version not in (1, 2) for version in file.read(20)[18:]):
+            return "its header gives an unknown file format"
+    # Not the quick check: an index that disagrees with its table would hide rows for good.
+    verdict = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     return "" if verdict == "ok" else verdict
 
 
