@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def helpers_on_the_path() -> None:
+    """Child processes find what lies beside this file: runners that misbehave, subjects whose truth is known."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The local mirror of the data sets; a test that needs it is skipped where there is none, but never in CI."""

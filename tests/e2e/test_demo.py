@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Ran, run_in
 
+from command import Ran, run_in
 from steelyard.assets import mnist_test
 
 
@@ -134,7 +134,7 @@ def test_human_output_tells_the_decision_and_the_others(place: Path, demo: Ran) 
     """The second run takes everything from the ledger."""
     again = run_in(place, "demo")
     assert again.status == 0
-    for words in ("chosen", "reference", "capacity per replica", "cost per million", "the others, and why", "MNIST"):
+    for words in ("chosen", "reference", "capacity/replica", "cost per million", "the others, and why", "MNIST"):
         assert words in again.out
     quiet = run_in(place, "demo", "--format", "quiet")
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")

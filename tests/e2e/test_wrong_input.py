@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
+
+from command import Run
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_errors_are_json_for_scripts(steelyard: Run, model: str) -> None:
         ("random.onnx", bytes(range(256)) * 8, "not"),
         ("net.pt", b"PK\x03\x04anything", "torch.onnx.export"),
         ("net.pkl", b"\x80\x04\x95.", "pickle"),
-        ("net.keras", b"PK\x03\x04anything", "ONNX"),
+        ("net.keras", b"PK\x03\x04anything", "model.export"),
     ],
 )
 def test_a_file_that_is_no_model(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import Pipelines
 
+from pipelines import Pipelines
 from steelyard.decision import choose, running, stand
 from steelyard.errors import Interrupted, ModelError
 from steelyard.ledger import Ledger
@@ -69,7 +69,6 @@ def dropped(result: Result, variant: str) -> str:
 
 @pytest.fixture(scope="module")
 def raced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pipelines, Result, list[Event]]:
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "measure")
     place, subject, events = tmp_path_factory.mktemp("race"), Pipelines(KNOBS), list[Event]()
     return place, subject, race(place, subject, events=events), events
 

@@ -155,6 +155,7 @@ def _candidate(chosen: Chosen) -> Candidate:
 def _check_quality(bench: Workbench, plan: Plan) -> Finding:
     reference, chosen = bench.subject.candidates()
     start, stop = bench.subject.split.select, bench.subject.split.total
+    other = "" if bench.subject.key == plan.subject.key else " (other data than the plan's)"
     try:
         expected = bench.answers(reference, start, stop)
         quality = bench.subject.judge(chosen.numerics, bench.answers(chosen, start, stop), expected, start)
@@ -163,7 +164,8 @@ def _check_quality(bench: Workbench, plan: Plan) -> Finding:
     evidence = Evidence(candidate_id=chosen.id, confirmed=quality)
     judgement = Standing(chosen, evidence, plan.requirements, plan.price, bench.subject.split).judgement
     verdict = judgement.verdict if judgement else "undecided"
-    told = f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f} on {quality.items:,} items: {verdict}"
+    values = f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f}"
+    told = f"{values} on {quality.items:,} items{other}: {verdict}"
     return Finding(what="quality", holds=verdict == "pass", told=told)
 
 

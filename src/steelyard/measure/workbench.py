@@ -152,5 +152,7 @@ class Workbench:
 
 
 def _argument(recipe: Recipe, folder: Path) -> dict[str, object]:
-    built = {} if recipe.build is None else from_json((folder / BUILT).read_bytes(), dict)
-    return dict(recipe.open.argument) | {"built": str(folder)} | built
+    """What `open` is called with: a recipe that builds nothing knows where its artefacts are."""
+    if recipe.build is None:
+        return dict(recipe.open.argument)
+    return dict(recipe.open.argument) | {"built": str(folder)} | from_json((folder / BUILT).read_bytes(), dict)

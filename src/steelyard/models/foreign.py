@@ -86,7 +86,9 @@ _TORCH_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
 
 def refuse_foreign(path: Path) -> None:
     """Raises ModelError when the file `path` is of a format that cannot be taken, and says how to convert it."""
-    found = by_content(path) or _BY_SUFFIX.get(path.suffix.lower())
+    found = by_content(path)
+    if found in (None, _ARCHIVE, _COMPRESSED):
+        found = _BY_SUFFIX.get(path.suffix.lower(), found)
     if found:
         raise ModelError(f"{path} is {found.what}; expected an ONNX or OpenVINO model", found.hint)
 
