@@ -23,9 +23,10 @@ class Plain:
 
     def answers(self, start: int, stop: int) -> Any:
         answers = np.arange(start, stop) % 10
-        every = self._argument.get("wrong_every", 0)
+        every, first = self._argument.get("wrong_every", 0), self._argument.get("wrong_from", 0)
         if every:
-            answers = np.where(np.arange(start, stop) % every == 0, (answers + 1) % 10, answers)
+            items = np.arange(start, stop)
+            answers = np.where((items % every == 0) & (items >= first), (answers + 1) % 10, answers)
         return answers[: len(answers) - self._argument.get("short_by", 0)]
 
     def serve(self, stream: int, batch: int) -> None:

@@ -27,7 +27,7 @@ def test_items_are_shuffled_split_and_keep_their_labels(
 ) -> None:
     outcome = prepared(table(x=twenty, labels=np.arange(20)), features, outputs=20)
     record = outcome.prepared
-    assert (record.items_calibrate, record.items_select, record.items_confirm) == (2, 4, 14)
+    assert (record.items_calibrate, record.items_select, record.items_confirm) == (2, 2, 16)
     assert outcome.labels is not None
     assert outcome.x.tolist() == twenty[outcome.labels].tolist()
     assert outcome.labels.tolist() != sorted(outcome.labels)
@@ -62,7 +62,7 @@ def test_the_hash_sees_values_labels_and_split(
 
 def test_limit_draws_items(prepared: Prepare, table: Table, features: TensorInfo, twenty: Floats) -> None:
     record = prepared(table(x=twenty), features, limit=10).prepared
-    assert (record.items_calibrate, record.items_select, record.items_confirm) == (1, 2, 7)
+    assert (record.items_calibrate, record.items_select, record.items_confirm) == (1, 1, 8)
     with pytest.raises(DataError, match="limit is 0"):
         prepared(table(x=twenty), features, limit=0)
 

@@ -81,7 +81,7 @@ print(json.dumps([peak, msgspec.to_builtins(found)]))
     peak_kib, plain = json.loads(done.stdout)
     found = msgspec.convert(plain, Prepared)
     assert peak_kib < 300 * 1024
-    assert (found.items_calibrate, found.items_select, found.items_confirm) == (100, 180, 720)
+    assert (found.items_calibrate, found.items_select, found.items_confirm) == (100, 90, 810)
     assert found.labels is not None
     labels = read_rows(tmp_path / found.labels.file, 0, 850)
     assert len(set(labels.tolist())) == 850
@@ -95,7 +95,7 @@ def test_sequences_with_their_own_calibration(prepared: Prepare, models: Path) -
     path = models / "lstm_10class.npz"
     outcome = prepared(path, LSTM, outputs=10, inputs={"x": "ev"}, labels="y", calibration="cal")
     record = outcome.prepared
-    assert (record.items_calibrate, record.items_select, record.items_confirm) == (128, 102, 410)
+    assert (record.items_calibrate, record.items_select, record.items_confirm) == (128, 51, 461)
     assert outcome.told == ()
     with np.load(path, allow_pickle=False) as stored:
         labels = {row.tobytes(): int(label) for row, label in zip(stored["ev"], stored["y"], strict=True)}

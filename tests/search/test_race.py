@@ -193,6 +193,18 @@ def test_without_time_the_best_so_far_stands(tmp_path: Path) -> None:
     assert "the time allowed for the search was up" in dropped(result, "fast")
 
 
+def test_those_set_aside_come_back_when_the_leader_is_not_confirmed(tmp_path: Path) -> None:
+    """The leader is right on every item that selects and often wrong on those that confirm."""
+    leader = {"ms": 0.5, "per_item_ms": 0.1, "wrong_every": 4, "wrong_from": 400}
+    subject = Pipelines({"original": ORIGINAL, "leader": leader, "solid": {"ms": 2, "per_item_ms": 0.5}})
+    events: list[Event] = []
+    result = race(tmp_path, subject, events=events)
+    assert chosen(subject, result) == "solid"
+    solid = next(c.id for c in subject.candidates() if c.variant == "solid")
+    timed = [e.text for e in events if e.stage == "speed"]
+    assert timed.index(f"timing {solid}") > 0, "solid was set aside first, and came back"
+
+
 def test_few_items_are_looked_at_without_failing(tmp_path: Path) -> None:
     subject = Pipelines({"original": ORIGINAL, "fast": KNOBS["fast"]}, split=Split(select=1, confirm=1))
     result = race(tmp_path, subject)

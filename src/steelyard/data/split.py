@@ -12,7 +12,7 @@ from steelyard.errors import DataError
 
 CALIBRATION_MOST = 300
 CALIBRATION_SHARE = 0.1
-SELECT_SHARE = 0.2
+SELECT_SHARE = 0.1
 """Selecting needs few items: enough to catch what is wrong. The proof is in those that confirm."""
 
 

@@ -23,8 +23,8 @@ Stand = Literal["passes", "fails", "undecided", "failed", "not measured"]
 FIRST_CHOICE_SHARE = 0.8
 """Of the allowed error, spent on the first candidate that is confirmed; each further one gets a fifth of the one
 before, so that trying several in order of preference keeps the error of the choice within what was allowed."""
-TIE = 0.02
-"""Costs and latencies closer than this are a tie: the measurements do not tell them apart."""
+TIE = 0.05
+"""Costs and latencies closer than this are a tie: undisturbed medians move by up to 5 % from run to run."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,8 @@ def running(standings: Sequence[Standing]) -> list[Standing]:
         knee = _knee(ordered)
         ordered.sort(key=lambda s: s is not knee)
     elif priority != "quality" and ordered:
-        ordered = _ties_to_quality(ordered, priority)
+        place = {s.candidate.id: i for i, s in enumerate(standings)}
+        ordered = _ties_to_quality(ordered, priority, place)
     return ordered
 
 
@@ -215,11 +216,14 @@ def _selecting_drop(standing: Standing) -> float:
     return math.inf if quality is None else 0.0 if quality.identical else quality.drop
 
 
-def _ties_to_quality(ordered: list[Standing], priority: str) -> list[Standing]:
-    """Among those that the measurements cannot tell from the best, the better quality goes first."""
+def _ties_to_quality(ordered: list[Standing], priority: str, place: Mapping[str, int]) -> list[Standing]:
+    """Among those that the measurements cannot tell from the best, the better quality goes first.
+
+    Of equal quality the one that the subject lists first, which changes the least.
+    """
     best = _preference(ordered[0], priority)[:2]
     tied = [s for s in ordered if all(v <= b * (1 + TIE) for v, b in zip(_preference(s, priority), best, strict=False))]
-    tied.sort(key=lambda s: max(_selecting_drop(s), 0.0))
+    tied.sort(key=lambda s: (max(_selecting_drop(s), 0.0), place[s.candidate.id]))
     return tied + [s for s in ordered if s not in tied]
 
 

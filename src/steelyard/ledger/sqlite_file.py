@@ -64,10 +64,12 @@ def _made(path: Path) -> Engine:
     with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
+        marked = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION
         # Before the tables: a process killed in between leaves nothing that looks like a stranger's database.
+        # Where they stand already, the attempt alone shows whether the file can be written.
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
+        connection.execute("ROLLBACK" if marked else "COMMIT")
     engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S})
     event.listen(engine, "connect", _settle)
     tables()[0].metadata.create_all(engine)

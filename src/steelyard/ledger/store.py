@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
 from steelyard.errors import UsageError
-from steelyard.ledger.rows import entry_of, explained, fits, in_rows, row_of, tables
+from steelyard.ledger.rows import entry_of, explained, in_rows, row_of, tables
 from steelyard.records.measurement import Entry, Measurement
 
 if TYPE_CHECKING:
@@ -104,18 +104,20 @@ class Ledger:
         self.close()
 
     def _read(self, query: Any) -> list[Entry]:
-        entries = []
+        return [entry for entry in self._each(query) if entry]
+
+    def _each(self, query: Any) -> Iterator[Entry | None]:
+        """The entry in each row; None where it does not fit the records."""
         with explained(self._name), self._engine.connect() as connection:
             for row in connection.execute(query).mappings():
-                with contextlib.suppress(msgspec.MsgspecError):
-                    entries.append(entry_of(row))
-        return entries
+                try:
+                    entry = entry_of(row)
+                except msgspec.MsgspecError:
+                    entry = None
+                yield entry
 
     def _count_unfit(self) -> None:
-        from sqlalchemy import select
-
-        with explained(self._name), self._engine.connect() as connection:
-            unfit = sum(not fits(body) for body in connection.execute(select(self._entries.c.body)).scalars())
+        unfit = sum(entry is None for entry in self._each(self._entries.select()))
         if unfit:
             self.notices.append(
                 f"{self._name}: {in_rows(unfit)} cannot be read as a measurement (written by another version?): skipped"

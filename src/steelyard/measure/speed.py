@@ -99,7 +99,7 @@ def service_time(batch: int, samples: Sequence[dict[str, Any]]) -> ServiceTime:
         batch=batch,
         quantiles_ms=tuple(float(f"{value:.6g}") for value in quantiles),
         runs=len(used),
-        disturbed=len(clean) + len(disturbed) - len(used),
+        disturbed=len(disturbed),
     )
 
 

@@ -39,11 +39,11 @@ class ServiceTime(Record):
     quantiles_ms: tuple[float, ...]
     runs: int
     disturbed: int = 0
-    """Runs left out because the machine interrupted them (involuntary context switches)."""
+    """Runs that the machine interrupted (involuntary context switches): left out, unless hardly any were not."""
 
     @property
     def median_ms(self) -> float:
-        """The middle of the undisturbed runs."""
+        """The middle."""
         return self.quantiles_ms[len(self.quantiles_ms) // 2]
 
 

@@ -67,7 +67,11 @@ class Questions:
     def speed(self, candidate: Candidate, quiet_ms: float, effort: float) -> Speed:
         """Careful service times; not kept until `keep_speed`."""
         known = self._notes.recall(Speed, candidate, "speed")
-        return known or self._bench.speed(candidate, quiet_ms, effort)
+        return known or self.timed(candidate, quiet_ms, effort)
+
+    def timed(self, candidate: Candidate, quiet_ms: float, effort: float = 1.0) -> Speed:
+        """Careful service times, measured now whatever the ledger holds."""
+        return self._bench.speed(candidate, quiet_ms, effort)
 
     def keep_speed(self, candidate: Candidate, speed: Speed) -> None:
         """Keep the speed that was accepted, unless it came from the ledger."""

@@ -1,10 +1,11 @@
 """The race: cheap checks first, then more careful ones, and whoever cannot win leaves early.
 
 1. The reference is measured to the end: everything is told against it.
-2. First looks: each kind of numerics is built, opened, asked a few items, and timed roughly.
+2. First looks: each candidate is built, opened, asked a few items, and timed roughly.
 3. Quality in growing looks on the items that select; a failed verdict ends it.
 4. Careful service times, the fastest by the glance first, interleaved with the reference.
-5. The preferred candidate, and the front, are confirmed on items that took no part in selecting.
+5. The preferred candidate, and the front, are confirmed on items that took no part in selecting. When it is not
+   confirmed, those that had to leave because of it come back.
 
 At every moment the notebook holds enough to decide with; running out of time only means a less complete search.
 """
@@ -12,22 +13,23 @@ At every moment the notebook holds enough to decide with; running out of time on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steelyard.decision import Standing, choose, contenders, front, running, stand
+from steelyard.decision import Standing, choose, contenders, front, running
 from steelyard.errors import CandidateFailure, ModelError
 from steelyard.ledger import Ledger
 from steelyard.measure.workbench import Workbench
-from steelyard.records.candidate import Candidate, Numerics
+from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine, Price
 from steelyard.records.measurement import Evidence, Failure, Probe, Quality, Speed
 from steelyard.records.plan import SearchFigures
 from steelyard.records.requirements import Requirements
+from steelyard.search.field import Field
 from steelyard.search.notebook import Event, Notebook
 from steelyard.search.questions import Questions
-from steelyard.search.rough import Rough, rough
+from steelyard.search.rough import rough
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ MEASURING_SHARE = 0.75
 """Of the time allowed, what may pass before confirming begins."""
 DISTURBED = 1.25
 """The reference this much slower than on its own: the machine was busy with something else."""
+QUIETER = 0.85
 TRIES = 3
 
 
@@ -64,15 +67,13 @@ class Race:
     ) -> None:
         self._bench = workbench
         self._subject = workbench.subject
-        self._candidates = tuple(self._subject.candidates())
         self._notes = Notebook(self._subject, machine, ledger)
         self._questions = Questions(workbench, self._notes)
+        self._field = Field(self._subject, self._notes, requirements, price)
         self._requirements = requirements
-        self._price = price
         self._within_s = within_s
         self._on_event = on_event
         self._started = time.monotonic()
-        self._rough: dict[str, Rough] = {}
         self._quiet_ms = 0.0
         self._warnings: list[str] = []
         self._complete = True
@@ -80,27 +81,28 @@ class Race:
     def run(self) -> Result:
         """Search until all is settled or the time is up. Raises `ModelError` when the reference cannot be run."""
         self._measure_reference()
-        for stage in (self._first_looks, self._select, self._other_settings, self._time_carefully):
-            stage()
+        self._first_looks()
+        self._select()
+        self._time_carefully()
         self._confirm()
+        self._look_again_at_the_reference()
         return self.result()
 
     def result(self) -> Result:
         """What is known now; also after an interruption."""
-        ruled_out = sum(1 for c in self._candidates if c.id in self._notes.dropped)
         figures = SearchFigures(
             seconds=round(time.monotonic() - self._started, 2),
             measured=self._notes.measured,
             resumed=self._notes.resumed,
-            ruled_out=ruled_out,
+            ruled_out=self._field.left,
             complete=self._complete,
         )
-        return Result(self._notes.evidence(self._candidates), figures, tuple(self._warnings))
+        return Result(self._notes.evidence(self._field.all), figures, tuple(self._warnings))
 
     # --- the stages -------------------------------------------------------------------------------------------
 
     def _measure_reference(self) -> None:
-        reference = self._candidates[0]
+        reference = self._field.reference
         self._tell("reference", f"measuring the reference, {reference.id}", 0, 1)
         probe = self._probe(reference)
         if probe.failure is not None:
@@ -115,21 +117,24 @@ class Race:
         self._speed(reference)
 
     def _first_looks(self) -> None:
-        firsts = self._one_of_each_numerics()
-        for place, candidate in enumerate(firsts):
-            if not self._time_left("first look", firsts[place:]):
+        firsts = self._field.firsts()
+        order = [*firsts, *(c for c in self._field.others if c not in firsts)]
+        for place, candidate in enumerate(order):
+            if not self._field.is_in(candidate):
+                continue
+            if not self._time_left("first look", order[place:]):
                 return
-            self._tell("first look", f"building and opening {candidate.id}", place, len(firsts))
+            self._tell("first look", f"building and opening {candidate.id}", place, len(order))
             self._look(candidate)
 
     def _select(self) -> None:
         """Quality of what survived the first look, in growing looks; speed by the glance decides the order."""
-        alive = sorted((c for c in self._one_of_each_numerics() if self._alive(c)), key=self._slowness)
+        alive = self._field.fastest_of_each_numerics()
         looks = self._subject.split.looks
         total = len(alive) * len(looks)
         for look, items in enumerate(looks):
             for place, candidate in enumerate(alive):
-                if not self._alive(candidate) or self._cannot_win(candidate):
+                if not self._field.is_in(candidate) or self._field.cannot_win(candidate):
                     continue
                 if not self._time_left("quality", alive[place:]):
                     return
@@ -138,26 +143,15 @@ class Race:
 
     def _judge_selecting(self, candidate: Candidate, items: int) -> None:
         quality = self._quality(candidate, 0, items)
-        standing = self._standing(candidate)
+        standing = self._field.standing(candidate)
         if quality is not None and "quality" in standing.breaks:
-            self._drop_numerics(candidate.numerics, "its quality fails the requirement")
-
-    def _other_settings(self) -> None:
-        """The other divisions of the cores between streams, of the numerics that are still in."""
-        unseen = [c for c in self._candidates[1:] if c.id not in self._rough and self._alive(c)]
-        others = [c for c in unseen if self._judged(c)]
-        for candidate in set(unseen) - set(others):
-            self._drop(candidate, "another division of the cores with the same answers left the race before")
-        for place, candidate in enumerate(others):
-            if not self._time_left("settings", others[place:]):
-                return
-            self._tell("settings", f"opening {candidate.id}", place, len(others))
-            self._look(candidate)
+            self._field.drop_numerics(candidate.numerics, "its quality fails the requirement")
 
     def _time_carefully(self) -> None:
-        runners = sorted((c for c in self._candidates if self._alive(c) and self._judged(c)), key=self._slowness)
+        runners = self._field.fastest()
         for place, candidate in enumerate(runners):
-            if self._standing(candidate).speed is not None or self._cannot_win(candidate):
+            known = self._field.standing(candidate)
+            if self._field.cannot_win(candidate) or known.quality is None or known.speed is not None:
                 continue
             if not self._time_left("speed", runners[place:]):
                 return
@@ -168,16 +162,37 @@ class Race:
         """Confirm the preferred candidate until one holds, then the rest of the front."""
         if not self._subject.split.confirm:
             return
-        while (standing := self._next_to_confirm()) is not None:
+        while (standing := self._next_to_confirm()) is not None or self._bring_back():
             if time.monotonic() - self._started > self._within_s:
                 self._complete = False
                 return
-            self._tell("confirming", f"{standing.candidate.numerics} on items that did not select it", 0, 1)
-            if self._quality(standing.candidate, self._subject.split.select, self._subject.split.total) is None:
-                continue
+            if standing is not None:
+                self._tell("confirming", f"{standing.candidate.numerics} on items that did not select it", 0, 1)
+                self._quality(standing.candidate, self._subject.split.select, self._subject.split.total)
+
+    def _bring_back(self) -> bool:
+        """Let those back in that left because of candidates that were not confirmed, and may beat what is left."""
+        chosen, _ = choose(running(self._field.standings()))
+        back = self._field.bring_back(0.0 if chosen is None else chosen.capacity)
+        if back:
+            self._select()
+            self._time_carefully()
+        return bool(back)
+
+    def _look_again_at_the_reference(self) -> None:
+        """Time the reference anew if it was seen to be much faster beside some candidate than when it was timed."""
+        reference = self._field.standing(self._field.reference)
+        seen = [s.speed.reference_ratio for s in self._field.standings() if s.speed is not None]
+        if reference.speed is None or not seen or self._quiet_ms == 0:
+            return
+        if min(seen) * self._quiet_ms < QUIETER * reference.speed.service[0].median_ms:
+            self._tell("reference", "timing the reference again: the machine has become quieter", 0, 1)
+            self._questions.keep_speed(
+                self._field.reference, self._questions.timed(self._field.reference, self._quiet_ms)
+            )
 
     def _next_to_confirm(self) -> Standing | None:
-        standings = self._standings()
+        standings = self._field.standings()
         chosen, _ = choose(running(standings))
         able = contenders(standings)
         wanted = able if chosen is None else [*able[: able.index(chosen) + 1], *front(able)]
@@ -196,14 +211,14 @@ class Race:
             return
         glance = self._try(candidate, lambda: self._questions.glance(candidate))
         if glance is not None:
-            self._rough[candidate.id] = rough(candidate, glance, self._requirements)
+            self._field.rough[candidate.id] = rough(candidate, glance, self._requirements)
 
     def _probe(self, candidate: Candidate) -> Probe:
         probe = self._questions.probe(candidate, min(FIRST_ITEMS, self._subject.split.select))
         if probe.failure is not None:
-            self._drop(candidate, f"{probe.failure.kind}: {probe.failure.message}")
+            self._field.drop(candidate, f"{probe.failure.kind}: {probe.failure.message}")
             if probe.failure.kind in ("build", "unsupported", "invalid"):
-                self._drop_numerics(candidate.numerics, f"{probe.failure.kind}: {probe.failure.message}")
+                self._field.drop_numerics(candidate.numerics, f"{probe.failure.kind}: {probe.failure.message}")
         return probe
 
     def _quality(self, candidate: Candidate, start: int, stop: int) -> Quality | None:
@@ -232,72 +247,12 @@ class Race:
         try:
             return measure()
         except CandidateFailure as failure:
-            self._drop(candidate, f"{failure.kind}: {failure.message}")
+            self._field.drop(candidate, f"{failure.kind}: {failure.message}")
             told = Failure(kind=failure.kind, message=failure.message)  # type: ignore[arg-type]
             self._questions.record_failure(candidate, told)
-            if candidate is self._candidates[0]:
+            if candidate is self._field.reference:
                 raise ModelError(f"the model as given failed while it was measured: {failure.message}") from failure
             return None
-
-    # --- who is still in --------------------------------------------------------------------------------------
-
-    def _one_of_each_numerics(self) -> list[Candidate]:
-        """The first candidate of each kind of numerics; the reference's own kind needs one that may batch."""
-        return list({c.numerics: c for c in reversed(self._candidates[1:])}.values())[::-1]
-
-    def _alive(self, candidate: Candidate) -> bool:
-        return candidate.id not in self._notes.dropped
-
-    def _judged(self, candidate: Candidate) -> bool:
-        return self._standing(candidate).quality is not None
-
-    def _standing(self, candidate: Candidate) -> Standing:
-        return self._standings([candidate])[0]
-
-    def _standings(self, candidates: Sequence[Candidate] | None = None) -> list[Standing]:
-        among = self._candidates if candidates is None else candidates
-        evidence = self._notes.evidence(among)
-        return stand(among, evidence, self._requirements, self._price, self._subject.split)
-
-    def _drop(self, candidate: Candidate, reason: str) -> None:
-        self._notes.dropped.setdefault(candidate.id, reason)
-
-    def _drop_numerics(self, numerics: Numerics, reason: str) -> None:
-        for candidate in self._candidates[1:]:
-            if candidate.numerics == numerics:
-                self._drop(candidate, reason)
-
-    def _slowness(self, candidate: Candidate) -> float:
-        seen = self._rough.get(candidate.id)
-        return 0.0 if seen is None else -seen.at_most
-
-    def _cannot_win(self, candidate: Candidate) -> bool:
-        """Whether another one, of no lower quality, is surely faster; if so it is dropped, with the reason."""
-        own = self._rough.get(candidate.id)
-        if own is None or self._requirements.priority == "speed":
-            return False
-        standing = self._standing(candidate)
-        for other in self._rivals(candidate):
-            if other.at_least > own.at_most and self._drop_of(other.candidate) <= self._drop_of(candidate):
-                if standing.speed is None:
-                    self._drop(
-                        candidate,
-                        f"cannot win: at most {own.at_most:,.0f} requests/s by a rough timing, where "
-                        f"{other.candidate.id} reaches {other.at_least:,.0f} at no lower quality",
-                    )
-                return True
-        return False
-
-    def _rivals(self, candidate: Candidate) -> Iterator[Rough]:
-        for other in self._candidates[1:]:
-            seen = self._rough.get(other.id)
-            if seen is not None and other.id != candidate.id and self._alive(other) and self._judged(other):
-                yield seen
-
-    def _drop_of(self, candidate: Candidate) -> float:
-        """The drop in quality as far as it is known; unknown: as good as the reference."""
-        quality = self._standing(candidate).quality
-        return 0.0 if quality is None or quality.identical else quality.drop
 
     # --- time and telling -------------------------------------------------------------------------------------
 
@@ -311,12 +266,12 @@ class Race:
             return True
         self._complete = False
         for candidate in waiting:
-            self._drop(candidate, f"the time allowed for the search was up before its {stage}")
+            self._field.drop(candidate, f"the time allowed for the search was up before its {stage}")
         return False
 
     def _tell(self, stage: str, text: str, done: int, total: int) -> None:
         self._on_event(Event(stage, text, done, total, self._best()))
 
     def _best(self) -> str:
-        ordered = contenders(self._standings())
+        ordered = contenders(self._field.standings())
         return f"{ordered[0].candidate.id}, {ordered[0].capacity:,.0f} requests/s" if ordered else ""
