@@ -313,18 +313,14 @@ def test_any_damage_is_survived_and_told(path: Path) -> None:
             file.unlink()
 
 
-def test_rows_still_in_the_log_are_rescued(path: Path, tmp_path: Path) -> None:
-    with Ledger.open(filled(path)) as ledger:
-        ledger.append(entry("last"))
-        main, log = (bytearray(Path(f"{path}{suffix}").read_bytes()) for suffix in ("", "-wal"))
-    hole = len(main) // 2 // 4096 * 4096
-    main[hole : hole + 4096] = b"\xa5" * 4096
-    other = tmp_path / "other.db"
-    other.write_bytes(main)
-    Path(f"{other}-wal").write_bytes(log)
-    with Ledger.open(other) as ledger:
-        assert len(ledger.notices) == 1
-        assert keys(ledger)[-1] == "last"
+def test_rows_still_in_the_log_are_rescued(path: Path) -> None:
+    with Ledger.open(filled(path)) as holder:
+        holder.append(entry("last"))  # the holder keeps it in the log, beside the file
+        with path.open("r+b") as file:
+            file.write(b"Sixteen bytes...")
+        with Ledger.open(path) as ledger:
+            assert "rebuilt with 301 rows" in ledger.notices[0]
+            assert keys(ledger)[-1] == "last"
 
 
 def test_another_applications_database(path: Path) -> None:
@@ -377,6 +373,14 @@ def test_a_row_that_no_longer_fits_is_skipped_and_counted(path: Path, body: str)
         assert keys(ledger) == ["key0000", "key0002", "key0003"]
         assert ledger.find("key0001") is None
     assert not set_aside(path)
+
+
+def test_a_column_that_is_no_text_is_counted_too(path: Path) -> None:
+    filled(path, 5)
+    edit(path, "UPDATE entries SET candidate = x'00' WHERE id = 2")
+    with Ledger.open(path) as ledger:
+        assert "1 row cannot be read" in ledger.notices[0]
+        assert len(keys(ledger)) == 4
 
 
 def test_an_older_entry_answers_when_the_newest_no_longer_fits(path: Path) -> None:
@@ -492,7 +496,8 @@ def test_a_locked_ledger_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     filled(path, 1)
     monkeypatch.setattr(sqlite_file, "_BUSY_S", 0)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
-        holder.execute("BEGIN EXCLUSIVE")
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("DELETE FROM subjects")
         assert "another process holds" in refusal(path).hint
     assert not set_aside(path)
 

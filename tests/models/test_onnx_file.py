@@ -60,7 +60,13 @@ def test_the_real_models(models: Path) -> None:
     assert "opset 20" in lstm.detail
 
 
-def test_initializers_listed_as_inputs_are_no_inputs(models: Path) -> None:
+def test_initializers_listed_as_inputs_are_no_inputs(small_model: onnx.ModelProto, tmp_path: Path) -> None:
+    small_model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
+    onnx.save(small_model, tmp_path / "m.onnx")
+    assert [tensor.name for tensor in look(tmp_path / "m.onnx").inputs] == ["x"]
+
+
+def test_a_real_model_that_lists_its_initializers(models: Path) -> None:
     old = models.parent / "video" / "detectors" / "ultraface-slim-320.onnx"
     assert look(old).inputs == (TensorInfo(name="input", dtype="float32", shape=(1, 3, 240, 320)),)
     assert look(old).fixed_batch == 1

@@ -152,8 +152,8 @@ class TestOpenvinoNeverSees:
         assert "document type" in refusal(ir)
 
     def test_another_encoding(self, ir: Path) -> None:
-        edit(ir, lambda text: text.replace('version="1.0"?', 'version="1.0" encoding="utf-7"?'))
-        assert "UTF-8" in refusal(ir)
+        edit(ir, lambda text: text.replace('version="1.0"?', 'version="1.0" encoding="iso-8859-1"?'))
+        assert "encoded as 'iso-8859-1'; expected UTF-8" in refusal(ir)
 
     def test_another_root(self, ir: Path) -> None:
         ir.write_text("<svg></svg>")
