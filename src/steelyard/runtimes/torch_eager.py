@@ -62,7 +62,7 @@ class TorchSession:
             for name, slot in self._inputs:
                 values[slot] = _tensor(inputs[name])
             self._compute(values)
-            return [values[slot].numpy() for slot in self._outputs]
+            return [_array(values[slot]) for slot in self._outputs]
 
     def _compute(self, values: list[Any]) -> None:
         node = ""
@@ -161,7 +161,18 @@ def _name(node: Any) -> str:
 
 def _tensor(array: Array) -> Any:
     # torch has no tensors that must not be written to, and warns when it is given such an array.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    try:
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except TypeError as error:
+        raise failure(f"torch has no tensors of {array.dtype}", error) from error
+
+
+def _array(tensor: Any) -> Array:
+    try:
+        answer: Array = tensor.numpy()
+    except TypeError as error:
+        raise failure(f"numpy has no arrays of {tensor.dtype}", error) from error
+    return answer
 
 
 def _stored(tensor: Any) -> Any:

@@ -125,9 +125,11 @@ def _sliced(x: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
 
 
 def _cut(x: Any, axis: int, wanted: slice) -> Any:
-    if wanted.step > 0:
-        return x[(slice(None),) * (axis % x.dim()) + (wanted,)]
-    return x.index_select(axis, torch.tensor(range(x.shape[axis])[wanted], dtype=torch.int64))
+    # Exporters write "to the end" as the largest integer there is, which torch warns about.
+    start, stop, step = wanted.indices(x.shape[axis])
+    if step > 0:
+        return x[(slice(None),) * (axis % x.dim()) + (slice(start, stop, step),)]
+    return x.index_select(axis, torch.tensor(range(start, stop, step), dtype=torch.int64))
 
 
 def _gather(node: Node) -> Function:
