@@ -158,7 +158,7 @@ def _made(spec: VariantSpec, source: Path, into: Path) -> Path:
         try:
             made = make_with(spec, source, into, calibration)
         except SteelyardError as error:
-            raise AssertionError(f"{spec.name} cannot be made of {source.name}: {error}") from error
+            raise AssertionError(str(error)) from error
         left = sorted(path.name for path in elsewhere.iterdir())
     _require(not left, f"{spec.name} writes into the working folder: {left}")
     _require(made.is_file(), f"{spec.name} names {made} as its result, where there is no file")

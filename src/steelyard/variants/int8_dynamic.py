@@ -26,7 +26,6 @@ def make(source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
             str(prepared),
             str(target),
             op_types_to_quantize=_OPERATORS,
-            per_channel=True,
             reduce_range=needs_reduced_range(),
             weight_type=QuantType.QInt8,
         )

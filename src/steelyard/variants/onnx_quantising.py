@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnxruntime
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from steelyard.errors import CandidateFailure
+
+# The tools open sessions of their own, which would tell of each weight and each fused operator.
+onnxruntime.set_default_logger_severity(3)
 
 _OPSET = 13
 """The first opset in which a weight may have one scale per channel."""
@@ -23,6 +27,7 @@ def prepare(source: Path, folder: Path) -> Path:
     model = onnx.load(str(source))
     if _opset(model) < _OPSET:
         model = onnx.version_converter.convert_version(model, _OPSET)
+    _free_weights(model)
     whole, target = folder / "whole.onnx", folder / "prepared.onnx"
     onnx.save(model, str(whole))
     try:
@@ -49,6 +54,15 @@ def needs_reduced_range(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
     return bool(flags) and not {"avx512_vnni", "avx_vnni"} & set(flags.split())
+
+
+def _free_weights(model: Any) -> None:
+    """Takes weights out of the inputs, where files of before IR version 4 list them: there they count as variable."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in stored]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)
 
 
 def _opset(model: Any) -> int:
