@@ -87,6 +87,8 @@ def reason_against(standing: Standing, best: Standing | None) -> str:
         return f"{probe.failure.kind}: {probe.failure.message}"
     if standing.breaks:
         return "; ".join(broken(standing, requirement) for requirement in standing.breaks)
+    if standing.may_pass and best is not None and standing.quality is not None:
+        return f"{beaten_by(standing, best)}; judged on {standing.quality.items:,} items only, so not proven"
     if standing.stand == "undecided":
         return quality_sentence(standing)
     return "keeps every requirement" if best is None or best is standing else beaten_by(standing, best)

@@ -83,6 +83,11 @@ class Field:
             if candidate.numerics == numerics:
                 self.drop(candidate, reason)
 
+    def answers_within(self, candidate: Candidate, items: int, seconds: float) -> bool:
+        """Whether so many items are answered within so many seconds, by the glance."""
+        seen = self.rough.get(candidate.id)
+        return seen is not None and items <= seen.at_least * seconds
+
     def cannot_win(self, candidate: Candidate) -> bool:
         """Whether another one, of no lower quality, is surely faster; then it is set aside, with the reason."""
         own = self.rough.get(candidate.id)

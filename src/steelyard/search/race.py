@@ -37,6 +37,8 @@ FIRST_ITEMS = 32
 """Answered in the first look."""
 MEASURING_SHARE = 0.75
 """Of the time allowed, what may pass before confirming begins."""
+CHEAP_S = 0.5
+"""Quality that takes no longer is asked even of what cannot win: that a fast candidate is wrong is worth knowing."""
 DISTURBED = 1.25
 """The reference this much slower than on its own: the machine was busy with something else."""
 QUIETER = 0.85
@@ -134,7 +136,9 @@ class Race:
         total = len(alive) * len(looks)
         for look, items in enumerate(looks):
             for place, candidate in enumerate(alive):
-                if not self._field.is_in(candidate) or self._field.cannot_win(candidate):
+                if not self._field.is_in(candidate):
+                    continue
+                if not self._field.answers_within(candidate, items, CHEAP_S) and self._field.cannot_win(candidate):
                     continue
                 if not self._time_left("quality", alive[place:]):
                     return
