@@ -200,7 +200,7 @@ def test_a_second_choice_must_pass_at_a_stricter_confidence() -> None:
     assert outcome(after, first) == "undecided"
     assert after.chosen is not None
     assert after.chosen.id == REFERENCE.id
-    assert "not at the confidence left" in reason(after, second)
+    assert "not at the confidence that was left" in reason(after, second)
 
 
 def test_within_the_noise_the_better_answers_win() -> None:

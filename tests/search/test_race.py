@@ -58,7 +58,7 @@ def race(
 
 def chosen(subject: Pipelines, result: Result) -> str:
     standings = stand(subject.candidates(), result.evidence, REQUIREMENTS, Price(), subject.split)
-    found, _ = choose(running(standings))
+    found = choose(running(standings)).chosen
     assert found is not None
     return found.candidate.variant
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from steelyard.decision.choice import Choice, choose
 from steelyard.decision.plan import decide
-from steelyard.decision.standing import Standing, choose, contenders, front, running, stand
+from steelyard.decision.standing import Standing, contenders, front, running, stand
 
-__all__ = ["Standing", "choose", "contenders", "decide", "front", "running", "stand"]
+__all__ = ["Choice", "Standing", "choose", "contenders", "decide", "front", "running", "stand"]

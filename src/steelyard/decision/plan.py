@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from steelyard.decision import relax
-from steelyard.decision.standing import Standing, choose, front, running, stand
+from steelyard.decision.choice import choose
+from steelyard.decision.standing import Standing, front, running, stand
 from steelyard.decision.words import broken, number, points, quality_sentence, reason_against
 from steelyard.decision.worth import cost_of
 from steelyard.errors import InputError
@@ -56,7 +57,7 @@ def decide(
         )
     simulated = _worth_simulating(standings)
     ordered = running(simulated)
-    chosen, passed_over = choose(ordered)
+    chosen, passed_over, _ = choose(ordered)
     best = front([s for s in ordered if s.stand == "passes" and s not in passed_over])
     told = [_weighed(s, chosen, best, passed_over) for s in simulated]
     told += [_ruled_out(s, chosen) for s in standings if s not in simulated]
@@ -145,9 +146,7 @@ def _reason(standing: Standing, chosen: Standing | None, passed_over: Sequence[S
     if standing is chosen:
         return f"keeps every requirement; {quality_sentence(standing)}"
     if standing in passed_over:
-        return (
-            f"passes alone, but not at the confidence left after the candidates before it: {quality_sentence(standing)}"
-        )
+        return f"passes alone, but not at the confidence that was left for it: {quality_sentence(standing)}"
     return reason_against(standing, chosen)
 
 

@@ -20,9 +20,6 @@ from steelyard.verdicts import Judgement, judge_quality, spent
 
 Stand = Literal["passes", "fails", "undecided", "failed", "not measured"]
 
-FIRST_CHOICE_SHARE = 0.8
-"""Of the allowed error, spent on the first candidate that is confirmed; each further one gets a fifth of the one
-before, so that trying several in order of preference keeps the error of the choice within what was allowed."""
 TIE = 0.05
 """Costs and latencies closer than this are a tie: undisturbed medians move by up to 5 % from run to run."""
 
@@ -36,6 +33,8 @@ class Standing:
     requirements: Requirements
     price: Price
     split: Split
+    place: int = 0
+    """In the subject's list, which begins with what changes the least."""
 
     @property
     def quality(self) -> Quality | None:
@@ -172,7 +171,8 @@ def stand(
 ) -> list[Standing]:
     """Where each candidate stands, in the order given."""
     return [
-        Standing(c, evidence.get(c.id) or Evidence(candidate_id=c.id), requirements, price, split) for c in candidates
+        Standing(c, evidence.get(c.id) or Evidence(candidate_id=c.id), requirements, price, split, place)
+        for place, c in enumerate(candidates)
     ]
 
 
@@ -188,8 +188,7 @@ def running(standings: Sequence[Standing]) -> list[Standing]:
         knee = _knee(ordered)
         ordered.sort(key=lambda s: s is not knee)
     elif priority != "quality" and ordered:
-        place = {s.candidate.id: i for i, s in enumerate(standings)}
-        ordered = _ties_to_quality(ordered, priority, place)
+        ordered = _ties_to_quality(ordered, priority)
     return ordered
 
 
@@ -216,14 +215,14 @@ def _selecting_drop(standing: Standing) -> float:
     return math.inf if quality is None else 0.0 if quality.identical else quality.drop
 
 
-def _ties_to_quality(ordered: list[Standing], priority: str, place: Mapping[str, int]) -> list[Standing]:
+def _ties_to_quality(ordered: list[Standing], priority: str) -> list[Standing]:
     """Among those that the measurements cannot tell from the best, the better quality goes first.
 
     Of equal quality the one that the subject lists first, which changes the least.
     """
     best = _preference(ordered[0], priority)[:2]
     tied = [s for s in ordered if all(v <= b * (1 + TIE) for v, b in zip(_preference(s, priority), best, strict=False))]
-    tied.sort(key=lambda s: (max(_selecting_drop(s), 0.0), place[s.candidate.id]))
+    tied.sort(key=lambda s: (max(_selecting_drop(s), 0.0), s.place))
     return tied + [s for s in ordered if s not in tied]
 
 
@@ -238,29 +237,6 @@ def _knee(ordered: Sequence[Standing]) -> Standing:
         return cheap + good
 
     return ordered[max(range(len(points)), key=lambda i: gain(points[i]))]
-
-
-def choose(ordered: Sequence[Standing]) -> tuple[Standing | None, list[Standing]]:
-    """Of those in the running, the first that passes at the confidence left to it.
-
-    Also those before it that pass alone, but not at the confidence that is left after the ones tried before them.
-    """
-    confidence = ordered[0].requirements.confidence if ordered else 0.0
-    seen: list[str] = []
-    passed_over: list[Standing] = []
-    for standing in ordered:
-        numerics, quality = standing.candidate.numerics, standing.quality
-        if quality is None:
-            continue
-        if numerics not in seen:
-            seen.append(numerics)
-        share = FIRST_CHOICE_SHARE * (1 - FIRST_CHOICE_SHARE) ** seen.index(numerics)
-        if standing.stand != "passes":
-            continue
-        if standing.judged(quality, 1 - (1 - confidence) * share).verdict == "pass":
-            return standing, passed_over
-        passed_over.append(standing)
-    return None, passed_over
 
 
 def front(passing: Sequence[Standing]) -> list[Standing]:

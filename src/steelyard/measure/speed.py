@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,7 +24,9 @@ SLOWEST_BATCH_S = 2.0
 """A batch that takes longer than this ends the ladder."""
 WORTHWHILE = 1.03
 """A larger batch must raise throughput by this much over the best before, or the ladder ends after one more step."""
-REFERENCE_S = 0.03
+REFERENCE_S = 0.05
+PAUSE_S = 0.05
+"""Between turns: the threads of an engine go on spinning for a while after its last run."""
 FEW = 5
 """With fewer undisturbed runs than this, the disturbed ones are counted in as well."""
 
@@ -55,7 +58,9 @@ def measure_speed(
         seconds = effort * _seconds(service, batch, child, candidate)
         samples = []
         for _ in range(ROUNDS):
+            time.sleep(PAUSE_S)
             samples.append(_time(child, candidate, batch, seconds / ROUNDS))
+            time.sleep(PAUSE_S)
             beside.append(service_time(1, [_time(reference, reference_candidate, 1, REFERENCE_S)]))
         service.append(service_time(batch, samples))
     return Speed(service=tuple(service), reference_ratio=_ratio(beside, quiet_ms))

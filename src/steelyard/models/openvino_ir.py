@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,8 @@ def _bytes_needed(data: Mapping[str, str], what: str) -> int:
 
 
 def _ports(path: Path, weights: Path) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    # OpenVINO would report each use to its maker over the network; without this package it does not.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     try:

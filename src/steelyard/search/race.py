@@ -42,7 +42,7 @@ CHEAP_S = 0.5
 DISTURBED = 1.25
 """The reference this much slower than on its own: the machine was busy with something else."""
 QUIETER = 0.85
-TRIES = 3
+TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Race:
 
     def _bring_back(self) -> bool:
         """Let those back in that left because of candidates that were not confirmed, and may beat what is left."""
-        chosen, _ = choose(running(self._field.standings()))
+        chosen = choose(running(self._field.standings())).chosen
         back = self._field.bring_back(0.0 if chosen is None else chosen.capacity)
         if back:
             self._select()
@@ -191,16 +191,16 @@ class Race:
             return
         if min(seen) * self._quiet_ms < QUIETER * reference.speed.service[0].median_ms:
             self._tell("reference", "timing the reference again: the machine has become quieter", 0, 1)
-            self._questions.keep_speed(
-                self._field.reference, self._questions.timed(self._field.reference, self._quiet_ms)
-            )
+            again = self._questions.timed(self._field.reference, self._quiet_ms)
+            if again.service[0].median_ms < reference.speed.service[0].median_ms:
+                self._questions.keep_speed(self._field.reference, again)
 
     def _next_to_confirm(self) -> Standing | None:
         standings = self._field.standings()
-        chosen, _ = choose(running(standings))
-        able = contenders(standings)
-        wanted = able if chosen is None else [*able[: able.index(chosen) + 1], *front(able)]
-        return next((s for s in wanted if self._unconfirmed(s)), None)
+        choice = choose(running(standings))
+        if choice.unconfirmed is not None:
+            return choice.unconfirmed
+        return next((s for s in front(contenders(standings)) if self._unconfirmed(s)), None)
 
     @staticmethod
     def _unconfirmed(standing: Standing) -> bool:
