@@ -105,7 +105,8 @@ def _problem_inside(connection: sqlite3.Connection, path: Path) -> str:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        return "it is another application's database"
+        # Perhaps in use by its owner: not ours to move.
+        raise UsageError(f"{path} is another application's database", "choose another place with --ledger")
     if application == APPLICATION and version > _VERSION:
         raise UsageError(f"{path} was written by a newer Steelyard (format {version})", "update Steelyard")
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(entries)")}
