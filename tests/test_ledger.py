@@ -326,10 +326,11 @@ def test_rows_still_in_the_log_are_rescued(path: Path) -> None:
 def test_another_applications_database(path: Path) -> None:
     edit(path, "CREATE TABLE bookmarks (url TEXT)", "INSERT INTO bookmarks VALUES ('here')")
     content = path.read_bytes()
-    with Ledger.open(path) as ledger:
-        assert "another application" in ledger.notices[0]
-        ledger.append(entry())
-    assert set_aside(path)[0].read_bytes() == content
+    with pytest.raises(UsageError, match="another application's database") as error:
+        Ledger.open(path)
+    assert "--ledger" in error.value.hint
+    assert path.read_bytes() == content
+    assert not set_aside(path)
 
 
 def test_a_table_without_our_columns(path: Path) -> None:

@@ -113,6 +113,4 @@ def _what_speaks_against(standing: Standing, best: Standing) -> str:
         return f"{number(ratio)} times its latency" if ratio > 1 + TIE else "not better in quality"
     if standing.requirements.priority == "knee":
         return "farther from the balance of cost and quality"
-    if standing.spending <= best.spending:
-        return "not proven at the confidence that remained, or no better in quality"
     return "not better in quality"
