@@ -73,7 +73,8 @@ def row(name: str, plan: dict[str, Any], seconds: float, peak: int) -> str:
         f"| {name} | {chosen['id']} | {plan['reference']['capacity_per_replica']:,.0f} | "
         f"{plan['capacity_per_replica']:,.0f} | {gain['speed']:.2f}× | "
         f"{quality['value']:.4f} / {quality['reference']:.4f} | "
-        f"{quality['drop'] * 100:.2f} (≤ {quality['bound'] * 100:.2f}) | {quality['items']} | {seconds:.0f} s | {peak} MB |"
+        f"{quality['drop'] * 100:.2f} (≤ {quality['bound'] * 100:.2f}) | {quality['items']} | "
+        f"{seconds:.0f} s | {peak} MB |"
     )
 
 

@@ -67,11 +67,15 @@ class Questions:
     def speed(self, candidate: Candidate, quiet_ms: float, effort: float) -> Speed:
         """Careful service times; not kept until `keep_speed`."""
         known = self._notes.recall(Speed, candidate, "speed")
-        return known or self.timed(candidate, quiet_ms, effort)
+        return known or self._bench.speed(candidate, quiet_ms, effort)
 
-    def timed(self, candidate: Candidate, quiet_ms: float, effort: float = 1.0) -> Speed:
-        """Careful service times, measured now whatever the ledger holds."""
-        return self._bench.speed(candidate, quiet_ms, effort)
+    def timed_again(self, candidate: Candidate, quiet_ms: float) -> None:
+        """Careful service times once more; of the two timings the quieter is kept."""
+        before = self._notes.evidence([candidate])[candidate.id].speed
+        if self._notes.recall(Speed, candidate, "speed again") is None and before is not None:
+            again = self._bench.speed(candidate, quiet_ms, 1.0)
+            quieter = min(before, again, key=lambda speed: speed.service[0].median_ms)
+            self._notes.keep(candidate, "speed again", quieter)
 
     def keep_speed(self, candidate: Candidate, speed: Speed) -> None:
         """Keep the speed that was accepted, unless it came from the ledger."""
