@@ -109,7 +109,9 @@ def _written(arrays: dict[str, np.ndarray[Any, Any]], work: Path) -> str:
     place = work / "given" / f"{key}.npz"
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(place, **arrays)  # type: ignore[arg-type]
+        unfinished = place.with_suffix(".unfinished.npz")
+        np.savez(unfinished, **arrays)  # type: ignore[arg-type]
+        unfinished.replace(place)
     return str(place)
 
 

@@ -48,25 +48,19 @@ def until(condition: Callable[[], bool]) -> None:
     pytest.fail("waited for a minute in vain")
 
 
-def workers() -> list[psutil.Process]:
-    """Child processes of weighings that are alive anywhere on this machine, ours or orphaned."""
+def workers(parent: int) -> list[psutil.Process]:
+    """Child processes of one weighing that are alive, orphaned or not: they carry their parent's pid as an argument."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["status"] != psutil.STATUS_ZOMBIE and "steelyard.measure.child" in (
-            process.info["cmdline"] or []
-        ):
+        command, status = process.info["cmdline"] or [], process.info["status"]
+        if status != psutil.STATUS_ZOMBIE and "steelyard.measure.child" in command and command[-2] == str(parent):
             found.append(process)
     return found
-
-
-def own_workers(before: set[int]) -> list[psutil.Process]:
-    return [process for process in workers() if process.pid not in before]
 
 
 def test_ctrl_c_saves_says_how_to_resume_and_leaves_no_orphan(
     tmp_path: Path, few_digits: Path, model: str, steelyard: Run
 ) -> None:
-    before = {process.pid for process in workers()}
     running = start(tmp_path, weigh(model, few_digits))
     until(lambda: measured(tmp_path) >= 5)
     running.send_signal(signal.SIGINT)
@@ -74,7 +68,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_leaves_no_orphan(
     assert running.returncode == 130
     assert "run the same command again to go on" in err
     assert "Traceback" not in err
-    assert not own_workers(before)
+    assert not workers(running.pid)
     kept = measured(tmp_path)
     assert kept >= 5
     resumed = steelyard(*weigh(model, few_digits, "--format", "json"))
@@ -83,7 +77,6 @@ def test_ctrl_c_saves_says_how_to_resume_and_leaves_no_orphan(
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, few_digits: Path, model: str) -> None:
-    before = {process.pid for process in workers()}
     running = start(tmp_path, weigh(model, few_digits))
     until(lambda: measured(tmp_path) >= 2)
     running.send_signal(signal.SIGSTOP)  # both signals are waiting when it goes on: the first has not been served yet
@@ -92,16 +85,15 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, few_digits: Path, model: s
     running.send_signal(signal.SIGCONT)
     running.communicate(timeout=30)
     assert running.returncode == 130
-    until(lambda: not own_workers(before))
+    until(lambda: not workers(running.pid))
 
 
 def test_killed_it_leaves_no_orphan_and_goes_on(tmp_path: Path, few_digits: Path, model: str, steelyard: Run) -> None:
-    before = {process.pid for process in workers()}
     running = start(tmp_path, weigh(model, few_digits))
     until(lambda: measured(tmp_path) >= 5)
     running.kill()
     running.communicate()
-    until(lambda: not own_workers(before))
+    until(lambda: not workers(running.pid))
     kept = measured(tmp_path)
     resumed = steelyard(*weigh(model, few_digits, "--format", "json"))
     assert resumed.status == 0, resumed.err

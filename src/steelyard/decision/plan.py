@@ -28,6 +28,7 @@ from steelyard.records.requirements import Requirements
 from steelyard.records.subject import Split
 from steelyard.records.weighing import Weighing
 
+CUT_SHORT = "The time allowed ended the search before all was settled: a better candidate may exist (--within)."
 ALL_TOLD = 60
 """Up to this many candidates every one that ran gets figures; beyond it only those that matter to the decision."""
 
@@ -88,7 +89,7 @@ def decide(
         nearest=near.candidate.id if near else None,
         binding=relax.binding(near) if near else (),
         relaxations=() if chosen else relax.relaxations(standings),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *(() if search.complete else (CUT_SHORT,))),
     )
 
 
@@ -233,8 +234,8 @@ def _summary(chosen: Standing | None, reference: Standing, near: Standing | None
         return f"Run {chosen.candidate.id}: {_speed_sentence(chosen, reference)}, {_quality_words(chosen)}."
     if near is None:
         return "No candidate could be run to the end, so there is no plan."
-    what = "is not proven by" if status == "undecided" else "is broken by"
-    return f"No plan: {' and '.join(relax.binding(near))} {what} every candidate; the nearest is {near.candidate.id}."
+    what = "is proven by no candidate" if status == "undecided" else "is broken by every candidate"
+    return f"No plan: {' and '.join(relax.binding(near))} {what}; the nearest is {near.candidate.id}."
 
 
 def _speed_sentence(chosen: Standing, reference: Standing) -> str:

@@ -31,6 +31,8 @@ from steelyard.version import VERSION
 
 USABLE_MEMORY = 0.8
 """Of the machine's memory, what one candidate may use unless told otherwise."""
+SHORTEST_LIMIT_S = 20.0
+"""However short the search, one step may take as long as this."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
 
 
 def limits_of(job: Job, machine: Machine) -> Limits:
-    """What each candidate may use."""
+    """What each candidate may use; no step may take longer than the whole search."""
     memory = job.candidate_memory_mb or machine.memory_mb * USABLE_MEMORY
-    return Limits(memory_mb=int(memory), seconds=job.candidate_seconds)
+    return Limits(memory_mb=int(memory), seconds=min(job.candidate_seconds, max(job.within_s, SHORTEST_LIMIT_S)))
 
 
 def prepare(workspace: Workspace, job: Job, info: ModelInfo) -> Prepared:

@@ -94,7 +94,7 @@ def _quality(plan: Plan, quality: QualityFigures) -> Tile:
 
 
 def _quality_note(plan: Plan, quality: QualityFigures) -> Iterator[str]:
-    bound = wording.quality(quality.metric, quality.value_bound)
+    bound = wording.quality(quality.metric, wording.surely(plan, quality))
     yield f"at least {bound} with {numbers.stated_percent(quality.confidence)} confidence"
     floor = wording.quality_floor(plan)
     yield f"{wording.quality(quality.metric, floor)} required" if floor is not None else "none required"

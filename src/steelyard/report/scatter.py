@@ -151,7 +151,7 @@ def _mark(plan: Plan, entry: Weighed, figures: Figures, x: float, bottom: float 
     return Mark(
         x=x,
         y=bottom if below and bottom is not None else y,
-        low=scaled(metric, figures.quality.value_bound),
+        low=scaled(metric, wording.surely(plan, figures.quality)),
         below=below,
         role=role(plan, entry),
         name=name(plan, entry.id),
@@ -163,7 +163,7 @@ def _mark(plan: Plan, entry: Weighed, figures: Figures, x: float, bottom: float 
 def _lines(plan: Plan, entry: Weighed, figures: Figures) -> Iterator[str]:
     quality, percentile = figures.quality, wording.told_percentile(plan)
     yield f"{entry.verdict}{' (the reference)' if entry.id == plan.reference.candidate.id else ''}"
-    worst = wording.quality(quality.metric, quality.value_bound)
+    worst = wording.quality(quality.metric, wording.surely(plan, quality))
     yield f"{quality.metric} {wording.quality(quality.metric, quality.value)}, at least {worst}"
     if figures.cost.per_million is not None:
         yield f"{numbers.money(figures.cost.per_million, figures.cost.currency)} per million"
@@ -177,7 +177,7 @@ def _bottom(plan: Plan, shown: Sequence[Figures]) -> float | None:
     values = [scaled(metric, figures.quality.value) for figures in shown]
     of_interest = [plan.reference.quality.value, *([] if floor is None else [floor])]
     keeping = {entry.id for entry in plan.candidates if entry.verdict not in ("fails", "failed")}
-    of_interest += [f.quality.value_bound for f in shown if f.candidate.id in keeping]
+    of_interest += [wording.surely(plan, f.quality) for f in shown if f.candidate.id in keeping]
     of_interest += [f.quality.value for f in shown if f.candidate.id in keeping]
     low, high = scaled(metric, min(of_interest)), scaled(metric, max(of_interest))
     bottom = low - max(2 * (high - low), 0.02 * abs(high))

@@ -71,16 +71,18 @@ def _row(plan: Plan, entry: Weighed) -> Row:
         mark=role(plan, entry),
         name=name(plan, entry.id),
         reason=f"{entry.failure}: {entry.reason}" if entry.failure else entry.reason,
-        cells=tuple(_cells(entry.figures)) if entry.figures else (Cell(text=numbers.MISSING),) * len(columns(plan)),
+        cells=tuple(_cells(plan, entry.figures))
+        if entry.figures
+        else (Cell(text=numbers.MISSING),) * len(columns(plan)),
     )
 
 
-def _cells(figures: Figures) -> Iterator[Cell]:
+def _cells(plan: Plan, figures: Figures) -> Iterator[Cell]:
     quality, latency, cost = figures.quality, figures.latency, figures.cost.per_million
     yield Cell(
         text=wording.quality(quality.metric, quality.value),
         order=quality.value,
-        note=f"≥ {wording.quality(quality.metric, quality.value_bound)}",
+        note=f"≥ {wording.quality(quality.metric, wording.surely(plan, quality))}",
     )
     for value in (latency.p50, latency.p95, latency.p99):
         yield Cell(text=numbers.duration_ms(value), order=value)

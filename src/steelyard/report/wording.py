@@ -54,6 +54,14 @@ def difference(metric: str, value: float) -> str:
     return f"{numbers.percent(abs(value)).rstrip('%')} points"
 
 
+def surely(plan: Plan, figures: QualityFigures) -> float:
+    """The least that the metric surely is: below the reference by the bound of the drop, or, when a floor is required,
+    the bound of the value itself."""
+    if plan.requirements.quality_floor is not None:
+        return figures.value_bound
+    return figures.reference - figures.bound
+
+
 def drop(figures: QualityFigures) -> str:
     """How the candidate's quality differs from the reference's, and the bound of the drop."""
     most = f"; with {numbers.stated_percent(figures.confidence)} confidence {_at_most(figures)}"

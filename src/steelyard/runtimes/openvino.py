@@ -21,6 +21,9 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # noqa: E402
 
+# The first call of this looks numpy up anew; two streams that do so at the same moment block each other for good.
+openvino.Type.f32.to_dtype()
+
 _CAPABILITIES = {"f32": "FP32", "bf16": "BF16"}
 
 

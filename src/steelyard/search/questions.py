@@ -23,10 +23,10 @@ class Questions:
 
     def probe(self, candidate: Candidate, items: int) -> Probe:
         """The first look. What it depends on beyond the candidate: the limits and how many items."""
-        what = f"probe {items} {self._bench.limits.memory_mb} {self._bench.limits.seconds:g}"
+        what = f"probe {items} {self._bench.limits.memory_mb}"
         known = self._notes.recall(Probe, candidate, self._failure) or self._notes.recall(Probe, candidate, what)
-        if known is not None:
-            return known
+        if known is not None and (known.failure is None or known.failure.kind != "timeout"):
+            return known  # what took too long may do so no more: the limit or the machine may be another
         probe, answers = self._bench.probe(candidate, items)
         if answers is not None and probe.failure is None:
             probe = self._sane(candidate, probe, answers)
@@ -36,7 +36,7 @@ class Questions:
     @property
     def _failure(self) -> str:
         """What a failure after the first look depends on."""
-        return f"failure {self._bench.limits.memory_mb} {self._bench.limits.seconds:g}"
+        return f"failure {self._bench.limits.memory_mb}"
 
     def _sane(self, candidate: Candidate, probe: Probe, answers: Answers) -> Probe:
         """The probe, failed if the first answers cannot be judged (another shape than the reference's)."""

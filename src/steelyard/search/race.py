@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 FIRST_ITEMS = 32
 """Answered in the first look."""
+LOOKING_SHARE = 0.45
+"""Of the time allowed, what may pass before first looks give way to measuring what was seen."""
 MEASURING_SHARE = 0.75
 """Of the time allowed, what may pass before confirming begins."""
 CHEAP_S = 0.5
@@ -119,12 +121,18 @@ class Race:
         self._speed(reference)
 
     def _first_looks(self) -> None:
+        """One of each kind of numerics first, then their other settings, those of the fastest before the rest."""
         firsts = self._field.firsts()
-        order = [*firsts, *(c for c in self._field.others if c not in firsts)]
+        self._look_at(firsts)
+        seen = {c.numerics: self._field.rough[c.id].at_most for c in firsts if c.id in self._field.rough}
+        others = [c for c in self._field.others if c not in firsts]
+        self._look_at(sorted(others, key=lambda c: -seen.get(c.numerics, 0.0)))
+
+    def _look_at(self, order: Sequence[Candidate]) -> None:
         for place, candidate in enumerate(order):
             if not self._field.is_in(candidate):
                 continue
-            if not self._time_left("first look", order[place:]):
+            if not self._time_left("first look", order[place:], LOOKING_SHARE):
                 return
             self._tell("first look", f"building and opening {candidate.id}", place, len(order))
             self._look(candidate)
@@ -265,9 +273,9 @@ class Race:
         """Shorter timings when little time is allowed."""
         return min(1.0, max(0.3, self._within_s / 60))
 
-    def _time_left(self, stage: str, waiting: Sequence[Candidate]) -> bool:
-        """False once the share for measuring is used up; those still waiting are told so."""
-        if time.monotonic() - self._started <= self._within_s * MEASURING_SHARE:
+    def _time_left(self, stage: str, waiting: Sequence[Candidate], share: float = MEASURING_SHARE) -> bool:
+        """False once this share of the time is used up; those still waiting are told so."""
+        if time.monotonic() - self._started <= self._within_s * share:
             return True
         self._complete = False
         for candidate in waiting:
