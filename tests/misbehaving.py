@@ -22,6 +22,8 @@ class Plain:
         self._argument = argument
 
     def answers(self, start: int, stop: int) -> Any:
+        if self._argument.get("unreadable"):
+            raise DataError("the metric cannot read these outputs")
         answers = np.arange(start, stop) % 10
         every, first = self._argument.get("wrong_every", 0), self._argument.get("wrong_from", 0)
         if every:

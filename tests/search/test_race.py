@@ -35,6 +35,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "crashes": {"open": "open_bad", "how": "segfault"},
     "cannot": {"open": "open_failing"},
     "short": {"ms": 0.1, "short_by": 1},
+    "unreadable": {"ms": 0.1, "unreadable": True},
     "built": {"ms": 2, "per_item_ms": 0.3, "build": "build_file"},
 }
 
@@ -91,6 +92,7 @@ def test_every_failure_is_kept_with_its_reason(raced: tuple[Path, Pipelines, Res
     assert "SIGSEGV" in dropped(result, "crashes")
     assert "unsupported: this engine cannot do it" in dropped(result, "cannot")
     assert "invalid: 31 answers to 32 items" in dropped(result, "short")
+    assert "invalid: the metric cannot read" in dropped(result, "unreadable")
 
 
 def test_what_cannot_win_leaves_early_with_figures(raced: tuple[Path, Pipelines, Result, list[Event]]) -> None:

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from steelyard.errors import CandidateFailure
+from steelyard.errors import CandidateFailure, InputError
 from steelyard.measure.process import Child, Limits, call
 from steelyard.measure.speed import measure_service, measure_speed
 from steelyard.records.base import from_json, to_json
@@ -23,6 +23,14 @@ from steelyard.records.subject import Answers, Recipe, Subject
 
 IDLE_SHARE = 0.5
 """Of one candidate's memory limit, what all idle children together may hold; the longest unused is closed first."""
+
+
+def failure_of(error: CandidateFailure | InputError) -> Failure:
+    """What is recorded. What would be the user's mistake in the reference is, in any other, answers of no use."""
+    kind = error.kind if isinstance(error, CandidateFailure) else "invalid"
+    return Failure(kind=kind, message=error.message)  # type: ignore[arg-type]
+
+
 BUILT = "built.json"
 """Written last into a folder of built artefacts: what the build returned. A folder without it is not finished."""
 
@@ -79,9 +87,11 @@ class Workbench:
                 measure_service(child, candidate, batch, 0.02)
             memory = child.ask("peak_memory_mb")
             answers = self.answers(candidate, 0, items)
-        except CandidateFailure as failure:
+        except (CandidateFailure, InputError) as failure:
             self._close(candidate)
-            told = Failure(kind=failure.kind, message=failure.message)  # type: ignore[arg-type]
+            if isinstance(failure, InputError) and candidate.id == self.reference.id:
+                raise
+            told = failure_of(failure)
             return Probe(build_s=build_s, load_s=load_s, memory_mb=memory, failure=told), None
         return Probe(build_s=build_s, load_s=load_s, memory_mb=memory), answers
 

@@ -1,8 +1,8 @@
 """What executes a model: the table of runtimes, and the one way to open a model with any of them.
 
 The table is light: a runtime's own module, and with it the engine, is imported when a model is opened.
-A runtime of your own needs a `RuntimeSpec` and an opener; `steelyard.testing.check_runtime` tells whether it keeps
-the contract, and `RUNTIMES["mine"] = spec` puts it beside the others.
+A runtime of your own needs a `RuntimeSpec` in this table and an opener; `steelyard.testing.check_runtime` tells whether
+it keeps the contract. Child processes read the table anew, so an entry made at run time is not seen by them.
 """
 
 from __future__ import annotations

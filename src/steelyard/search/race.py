@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from steelyard.decision import Standing, choose, contenders, front, running
-from steelyard.errors import CandidateFailure, ModelError
+from steelyard.errors import CandidateFailure, InputError, ModelError
 from steelyard.ledger import Ledger
-from steelyard.measure.workbench import Workbench
+from steelyard.measure.workbench import Workbench, failure_of
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine, Price
-from steelyard.records.measurement import Evidence, Failure, Probe, Quality, Speed
+from steelyard.records.measurement import Evidence, Probe, Quality, Speed
 from steelyard.records.plan import SearchFigures
 from steelyard.records.requirements import Requirements
 from steelyard.search.field import Field
@@ -259,12 +259,14 @@ class Race:
         """A measurement, or None after the candidate's failure was recorded."""
         try:
             return measure()
-        except CandidateFailure as failure:
-            self._field.drop(candidate, f"{failure.kind}: {failure.message}")
-            told = Failure(kind=failure.kind, message=failure.message)  # type: ignore[arg-type]
-            self._questions.record_failure(candidate, told)
+        except (CandidateFailure, InputError) as failure:
             if candidate is self._field.reference:
+                if isinstance(failure, InputError):
+                    raise
                 raise ModelError(f"the model as given failed while it was measured: {failure.message}") from failure
+            told = failure_of(failure)
+            self._field.drop(candidate, f"{told.kind}: {told.message}")
+            self._questions.record_failure(candidate, told)
             return None
 
     # --- time and telling -------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What a model can be turned into: the table of variants, and the one way to make any of them.
 
 The table is light: a variant's own module, and with it the tool that it needs, is imported when it is made.
-A variant of your own needs a `VariantSpec` and a maker; `steelyard.testing.check_variant` tells whether it keeps the
-contract, and `VARIANTS["mine"] = spec` puts it beside the others.
+A variant of your own needs a `VariantSpec` in this table and a maker; `steelyard.testing.check_variant` tells whether
+it keeps the contract. Child processes read the table anew, so an entry made at run time is not seen by them.
 """
 
 from __future__ import annotations
