@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rights import unprivileged
 from steelyard.errors import SteelyardError, UsageError
 from steelyard.ledger import Ledger, SubjectLine, sqlite_file
 from steelyard.records.measurement import (
@@ -403,19 +404,6 @@ def test_damage_found_later_is_told(path: Path) -> None:
 
 
 # Places that cannot be used ---------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def unprivileged() -> Iterator[None]:
-    """An ordinary user's rights, also where the tests run as root (whom no file mode stops)."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
 
 
 def refusal(where: Path | str) -> UsageError:

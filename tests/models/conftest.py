@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+import rights
 
 
 @pytest.fixture
@@ -56,22 +56,10 @@ def with_external_data(small_model: onnx.ModelProto, tmp_path: Path) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def _unprivileged() -> Iterator[None]:
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-
-
 @pytest.fixture
 def unprivileged() -> contextlib.AbstractContextManager[None]:
     """Inside it the process has an ordinary user's rights, also where the tests run as root."""
-    return _unprivileged()
+    return rights.unprivileged()
 
 
 def _number(name: str, shape: list[str | int] | None) -> onnx.ValueInfoProto:

@@ -8,14 +8,12 @@ from steelyard.decision import relax
 from steelyard.decision.choice import choose
 from steelyard.decision.standing import Standing, front, running, stand
 from steelyard.decision.words import broken, number, points, quality_sentence, reason_against
-from steelyard.decision.worth import cost_of
 from steelyard.errors import InputError
 from steelyard.records.machine import Price
-from steelyard.records.measurement import Evidence, FailureKind, Quality
+from steelyard.records.measurement import Evidence, FailureKind
 from steelyard.records.plan import (
     SCHEMA,
     Chosen,
-    Cost,
     Figures,
     Gain,
     Outcome,
@@ -188,15 +186,11 @@ def _figures(standing: Standing) -> Figures:
         latency=standing.latency,
         capacity_per_replica=standing.capacity,
         replicas=standing.replicas,
-        cost=_cost(standing),
+        cost=standing.cost,
         memory_mb=probe.memory_mb,
         load_s=probe.load_s,
         service=speed.service,
     )
-
-
-def _cost(standing: Standing) -> Cost:
-    return cost_of(standing.capacity, standing.requirements, standing.price)
 
 
 def _quality_figures(standing: Standing) -> QualityFigures:
@@ -213,13 +207,9 @@ def _quality_figures(standing: Standing) -> QualityFigures:
         verdict=judgement.verdict,
         confidence=standing.requirements.confidence,
         items=quality.items,
-        confirmed=_is_confirmed(standing, quality),
+        confirmed=quality is standing.evidence.confirmed,
         items_needed=judgement.items_needed,
     )
-
-
-def _is_confirmed(standing: Standing, quality: Quality) -> bool:
-    return quality is standing.evidence.confirmed
 
 
 def _gain(chosen: Standing, reference: Standing) -> Gain:
