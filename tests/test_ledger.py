@@ -23,6 +23,7 @@ from steelyard.ledger import Ledger, SubjectLine, sqlite_file
 from steelyard.records.measurement import (
     Entry,
     Failure,
+    Load,
     Measurement,
     Paired,
     Probe,
@@ -45,6 +46,19 @@ EVERY_KIND: list[Measurement] = [
         paired=Paired(both=2, only_reference=1, only_candidate=0, neither=1),
     ),
     Quality(metric="mae", start=4, items=9, value=1 / 3, reference=0.1, values=(0.1, 0.7), drops=(-0.6, 0.0)),
+    Load(
+        rate_per_s=100,
+        arrivals="gamma:2",
+        seconds=3,
+        requests=297,
+        late=4,
+        bound_ms=5,
+        quantiles_ms=(0.4, 0.6, 9),
+        sent_late_ms=(0, 0.01, 0.2),
+        generator_share=0.01,
+        mean_batch=1.2,
+        answered_per_s=99.5,
+    ),
 ]
 
 

@@ -14,11 +14,14 @@ from typing import Self
 import numpy as np
 
 from steelyard.errors import CandidateFailure, InputError
+from steelyard.measure.load import measure_load
 from steelyard.measure.process import Child, Limits, call
 from steelyard.measure.speed import measure_service, measure_speed
+from steelyard.records.arrivals import Arrivals
 from steelyard.records.base import from_json, to_json
 from steelyard.records.candidate import Candidate
-from steelyard.records.measurement import Failure, Probe, ServiceTime, Speed
+from steelyard.records.measurement import Failure, Load, Probe, ServiceTime, Speed
+from steelyard.records.requirements import Latency
 from steelyard.records.subject import Answers, Recipe, Subject
 
 IDLE_SHARE = 0.5
@@ -112,6 +115,12 @@ class Workbench:
         """Careful service times, interleaved with the reference."""
         reference = self._child(self.reference)
         return measure_speed(self._child(candidate), candidate, reference, self.reference, quiet_ms, effort)
+
+    def load(
+        self, candidate: Candidate, rate: float, arrivals: Arrivals, seconds: float, latency: Latency, seed: int = 0
+    ) -> Load:
+        """Real load for `seconds`: `rate` requests per second in this pattern, through the dispatcher that serves."""
+        return measure_load(self._child(candidate), candidate, rate, arrivals, seconds, latency, seed)
 
     def _child(self, candidate: Candidate) -> Child:
         if candidate.id not in self._open:

@@ -95,7 +95,35 @@ class Quality(Record, tag=True):
         return self.reference - self.value
 
 
-Measurement = Probe | Speed | Quality
+class Load(Record, tag=True):
+    """Real load: requests sent at their scheduled times, whatever became of those before, to the code that serves.
+
+    Latency counts from the scheduled arrival, so neither a stalled server nor a sender that is behind can hide it.
+    """
+
+    rate_per_s: float
+    """Requests per second that were sent."""
+    arrivals: str
+    """The pattern, as it is typed: `poisson`, `gamma:2`, `trace:requests.csv`."""
+    seconds: float
+    """From the first scheduled arrival to the last; a part at the beginning, which warms up, is not counted."""
+    requests: int
+    late: int
+    """Answered later than `bound_ms` after their scheduled arrival."""
+    bound_ms: float
+    quantiles_ms: tuple[float, ...]
+    """Evenly spaced quantiles of the latency, from the minimum to the maximum."""
+    sent_late_ms: tuple[float, ...]
+    """Evenly spaced quantiles of how long after its scheduled arrival the generator sent a request."""
+    generator_share: float
+    """Of one core's time, what the generator itself used."""
+    mean_batch: float
+    """Requests that were served together, on average."""
+    answered_per_s: float
+    """Requests answered over the time from the first arrival to the last answer."""
+
+
+Measurement = Probe | Speed | Quality | Load
 
 
 class Entry(Record):
@@ -122,5 +150,7 @@ class Evidence(Record):
     """On the items that select (the largest look)."""
     confirmed: Quality | None = None
     """On items that took no part in selecting."""
+    load: Load | None = None
+    """The latest run under real load."""
     dropped: str = ""
     """Why the search stopped measuring it, if it did."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from steelyard.errors import UsageError
+from steelyard.records.arrivals import POISSON, Arrivals
 from steelyard.records.base import Record
 
 Scenario = Literal["server", "single", "offline"]
@@ -41,13 +42,15 @@ class Requirements(Record):
     """The metric may fall by at most this against the reference."""
     rate_per_s: float | None = None
     scenario: Scenario = "offline"
-    """server: requests arrive at random (Poisson); single: one after another; offline: all are at hand."""
+    """server: requests arrive by themselves (`arrivals`); single: one after another; offline: all are at hand."""
     memory_mb: float | None = None
     budget_per_month: float | None = None
     priority: Priority = "cost"
     confidence: float = 0.95
     headroom: float = 0.0
     """Share of capacity to be kept free: 0.2 plans replicas for 1.2 times the rate."""
+    arrivals: Arrivals = POISSON
+    """How requests come in the server scenario."""
 
     def __post_init__(self) -> None:
         _positive("a rate", self.rate_per_s, "requests/s")

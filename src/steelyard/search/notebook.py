@@ -11,10 +11,10 @@ from steelyard.ledger import Ledger
 from steelyard.records.base import digest
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine
-from steelyard.records.measurement import Entry, Evidence, Measurement, Probe, Quality, Speed
+from steelyard.records.measurement import Entry, Evidence, Load, Measurement, Probe, Quality, Speed
 from steelyard.records.subject import Split, Subject
 
-M = TypeVar("M", Probe, Speed, Quality)
+M = TypeVar("M", Probe, Speed, Quality, Load)
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def _evidence(
     speed: Speed | None = None
     selected: Quality | None = None
     confirmed: Quality | None = None
+    load: Load | None = None
     for measurement in (*measurements.get(candidate.numerics, ()), *measurements.get(candidate.id, ())):
         match measurement:
             case Probe():
@@ -111,11 +112,14 @@ def _evidence(
                 selected = measurement
             case Quality(start=split.select):
                 confirmed = measurement
+            case Load():
+                load = measurement
     return Evidence(
         candidate_id=candidate.id,
         probe=probe,
         speed=speed,
         selected=selected,
         confirmed=confirmed,
+        load=load,
         dropped=dropped,
     )
