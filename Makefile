@@ -28,7 +28,7 @@ check: setup  ## style, strict types, layers
 	$(BIN)/lint-imports
 
 test: check  ## check and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 bench: setup  ## every benchmark, one after the other
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
