@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from steelyard.decision.standing import Standing
+from steelyard.decision.choice import choose
+from steelyard.decision.standing import Standing, running
 from steelyard.decision.words import flag
 from steelyard.decision.worth import capacity_of, cost_of, quantile
 from steelyard.records.plan import Relaxation
@@ -47,10 +48,14 @@ def _binding(standing: Standing) -> tuple[str, ...]:
 
 
 def relaxations(standings: Sequence[Standing]) -> tuple[Relaxation, ...]:
-    """For each requirement that could give way alone, the smallest change; the least stretched first."""
+    """For each requirement that could give way alone, the smallest change that gives a plan; the least stretched first.
+
+    A change that lets one candidate pass alone is not enough: it must be chosen among all that then run.
+    """
     smallest: dict[str, Change] = {}
     for change in _changes(standings):
-        smallest.setdefault(change.requirement, change)
+        if change.requirement not in smallest and _gives_a_plan(standings, change.instead):
+            smallest[change.requirement] = change
     return tuple(
         Relaxation(
             requirement=flag(name, change.standing.requirements),
@@ -74,8 +79,11 @@ def _changes(standings: Sequence[Standing]) -> list[Change]:
 
 
 def _would_pass(standing: Standing, requirements: Requirements) -> bool:
-    relaxed = Standing(standing.candidate, standing.evidence, requirements, standing.price, standing.split)
-    return relaxed.stand == "passes"
+    return replace(standing, requirements=requirements).stand == "passes"
+
+
+def _gives_a_plan(standings: Sequence[Standing], requirements: Requirements) -> bool:
+    return choose(running([replace(s, requirements=requirements) for s in standings])).chosen is not None
 
 
 def _change(standing: Standing, requirement: str) -> Change | None:
