@@ -8,6 +8,9 @@
     │   └── BundleError                      a bundle that is missing, changed or unreadable
     ├── RequirementsNotMet          exit 3   no candidate meets the requirements
     ├── CandidateFailure            (kept)   one candidate could not be built or run; the search goes on
+    ├── RequestFailure              (kept)   one request could not be served; the server goes on
+    │   ├── Overloaded                       the queue is full, or closed
+    │   └── Expired                          nobody waits for the answer any longer
     └── Interrupted                 exit 130 the user stopped it; what was measured is kept
 
 A message says what was expected, what was got and where; `hint` says what to do.
@@ -64,6 +67,18 @@ class Interrupted(SteelyardError):  # noqa: N818 - it is an outcome, not a fault
     """The user asked to stop; everything measured so far has been kept."""
 
     exit_status = 130
+
+
+class RequestFailure(SteelyardError):  # noqa: N818 - it is told to one caller
+    """One request could not be served."""
+
+
+class Overloaded(RequestFailure):
+    """The queue is full, or takes no more requests."""
+
+
+class Expired(RequestFailure):
+    """The request was not served in the time that its caller waits."""
 
 
 class CandidateFailure(SteelyardError):  # noqa: N818 - it is recorded, not reported as an error

@@ -7,8 +7,8 @@ earliest deadline first. All times are seconds on one monotonic clock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from heapq import heappop, heappush
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
 from itertools import accumulate, count
 from typing import Generic, TypeVar
 
@@ -124,6 +124,11 @@ class Queue(Generic[Item]):
     def pop_batch(self, size: int) -> list[Item]:
         """Take the `size` most urgent requests (fewer when fewer wait), most urgent first."""
         return [heappop(self._heap)[2] for _ in range(min(size, len(self._heap)))]
+
+    def keep(self, wanted: Callable[[Item], bool]) -> None:
+        """Take out all requests but those that are wanted."""
+        self._heap = [entry for entry in self._heap if wanted(entry[2])]
+        heapify(self._heap)
 
     def expire(self, now: float) -> list[Item]:
         """Take out all requests whose deadline has passed, most urgent first: nobody waits for their answers."""

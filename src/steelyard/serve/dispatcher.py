@@ -1,0 +1,221 @@
+"""The dispatcher: requests come in one by one, workers take them in batches, each caller gets its own answer.
+
+One thread a stream. All share one queue, earliest deadline first, and take from it what the policy says
+(`steelyard.scheduling`), which is what the capacity of a plan was computed with. Nothing polls: an idle worker
+sleeps until a request wakes it. All times are seconds of `time.monotonic()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from steelyard.errors import Expired, Overloaded
+from steelyard.scheduling import Profile, Queue, batch_to_dispatch
+from steelyard.serve.callers import Caller, Promise
+from steelyard.serve.expiry import Expiry
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+MOST_WAITING = 100_000
+FEW_GONE = 64
+"""So many requests that left may lie in the queue before it is cleared of them."""
+
+log = logging.getLogger(__name__)
+
+
+class Ticket(Generic[Request, Answer]):
+    """One request in the queue."""
+
+    __slots__ = ("caller", "request", "waits")
+
+    def __init__(self, request: Request, caller: Caller[Answer]) -> None:
+        self.request = request
+        self.caller = caller
+        self.waits = True
+        """False once a worker took it or it left. Changed under the dispatcher's lock only."""
+
+
+class Dispatcher(Generic[Request, Answer]):
+    """Workers that share one queue.
+
+    `serve(stream, requests)` answers a batch: one answer a request, in the same order. What it raises reaches the
+    callers of that batch and nobody else. `plan` says how long batches take; it may be replaced at any time.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[int, Sequence[Request]], Sequence[Answer]],
+        plan: Profile,
+        streams: int,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self.plan = plan
+        self._serve = serve
+        self._most_waiting = most_waiting
+        self._lock = threading.Lock()
+        self._queue: Queue[Ticket[Request, Answer]] = Queue()
+        self._gone = 0
+        """Of those in the queue."""
+        self._idle: list[threading.Lock] = []
+        """Of each idle worker the lock that it waits for; the one that fell idle last is woken first."""
+        self._open = True
+        self._expiry = Expiry(self._expire)
+        self._workers = [
+            threading.Thread(target=self._work, args=(stream,), name=f"stream-{stream}", daemon=True)
+            for stream in range(streams)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue) - self._gone
+
+    # --- callers ------------------------------------------------------------------------------------------------
+
+    def submit(self, request: Request, deadline: float = math.inf, expires: float = math.inf) -> Future[Answer]:
+        """The answer to come. Cancelling the future takes the request out of the queue, unless it is being served.
+
+        `deadline` is when the answer should be there, `expires` when nobody waits any longer: a request that still
+        waits then fails with `Expired`. Raises `Overloaded` when the queue is full or closed.
+        """
+        promise: Promise[Answer] = Promise()
+        ticket = self.put(request, promise, deadline, expires)
+
+        def withdraw_if_cancelled(done: Future[Answer]) -> None:
+            if done.cancelled():
+                self.withdraw(ticket)
+
+        promise.future.add_done_callback(withdraw_if_cancelled)
+        return promise.future
+
+    def put(
+        self, request: Request, caller: Caller[Answer], deadline: float = math.inf, expires: float = math.inf
+    ) -> Ticket[Request, Answer]:
+        """As `submit`, for callers of one's own, which cost less than a future."""
+        ticket = Ticket(request, caller)
+        with self._lock:
+            if not self._open or len(self._queue) - self._gone >= self._most_waiting:
+                raise self._refusal()
+            self._queue.push(ticket, deadline)
+            wake = self._idle.pop() if self._idle else None
+        if wake is not None:
+            wake.release()
+        if expires < math.inf:
+            self._expiry.add(ticket, expires)
+        return ticket
+
+    def _refusal(self) -> Overloaded:
+        if not self._open:
+            return Overloaded("no longer serving")
+        return Overloaded(f"{self.waiting:,} requests wait already", "try again later")
+
+    def withdraw(self, ticket: Ticket[Request, Answer]) -> bool:
+        """Take a request out of the queue; False: it is served or left already."""
+        with self._lock:
+            if not ticket.waits:
+                return False
+            ticket.waits = False
+            self._gone += 1
+            if self._gone > max(FEW_GONE, len(self._queue) // 2):
+                self._queue.keep(lambda one: one.waits)
+                self._gone = 0
+            return True
+
+    def _expire(self, ticket: Ticket[Request, Answer]) -> None:
+        if self.withdraw(ticket):
+            _fail([ticket], Expired("nobody served it in the time that its caller waits"))
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    def _work(self, stream: int) -> None:
+        wake = threading.Lock()
+        wake.acquire()
+        while True:
+            with self._lock:
+                batch = self._take()
+                if not batch:
+                    if not self._open:
+                        return
+                    self._idle.append(wake)
+            if batch:
+                self._serve_batch(stream, batch)
+            else:
+                wake.acquire()
+
+    def _take(self) -> list[Ticket[Request, Answer]]:
+        """What one worker takes now, under the lock; empty only when nothing waits."""
+        queue = self._queue
+        while len(queue):
+            slack = queue.earliest - time.monotonic()
+            taken = queue.pop_batch(batch_to_dispatch(self.plan, len(queue) - self._gone, slack) or 1)
+            if self._gone:
+                present = [ticket for ticket in taken if ticket.waits]
+                self._gone -= len(taken) - len(present)
+                taken = present
+            for ticket in taken:
+                ticket.waits = False
+            if taken:
+                return taken
+        return []
+
+    def _serve_batch(self, stream: int, batch: list[Ticket[Request, Answer]]) -> None:
+        batch = [ticket for ticket in batch if ticket.caller.begin()]
+        if not batch:
+            return
+        try:
+            answers = self._serve(stream, [ticket.request for ticket in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(answers)} answers to {len(batch)} requests")
+        except BaseException as error:
+            _fail(batch, error)
+            return
+        for ticket, answer in zip(batch, answers, strict=True):
+            try:
+                ticket.caller.answer(answer)
+            except Exception:
+                log.exception("a caller could not take its answer")
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def close(self, drain: bool = True) -> None:
+        """Take no more requests; serve those that wait (or let them fail, without `drain`); end the workers."""
+        with self._lock:
+            self._open = False
+            left = [] if drain else [ticket for ticket in self._queue.pop_batch(len(self._queue)) if ticket.waits]
+            for ticket in left:
+                ticket.waits = False
+            self._gone = self._gone if drain else 0
+            idle, self._idle = self._idle, []
+        for wake in idle:
+            wake.release()
+        _fail(left, Overloaded("no longer serving"))
+        for worker in self._workers:
+            if worker is not threading.current_thread():
+                worker.join()
+        self._expiry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(drain=kind is None)
+
+
+def _fail(tickets: Sequence[Ticket[Request, Answer]], error: BaseException) -> None:
+    for ticket in tickets:
+        try:
+            ticket.caller.fail(error)
+        except Exception:
+            log.exception("a caller could not be told of a failure")
