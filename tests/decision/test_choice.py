@@ -6,10 +6,11 @@ import numpy as np
 
 from made_up import REFERENCE, candidate, evidence, service
 from steelyard.decision import choose, running, stand
+from steelyard.decision.relax import relaxations
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price
 from steelyard.records.measurement import Evidence, Paired, Quality
-from steelyard.records.requirements import Requirements
+from steelyard.records.requirements import Latency, Requirements
 from steelyard.records.subject import Split
 
 SPLIT = Split(select=1000, confirm=1500)
@@ -103,3 +104,20 @@ def test_the_one_to_confirm_next_is_the_safest_that_is_preferred() -> None:
     assert choice.chosen.candidate == REFERENCE
     assert choice.unconfirmed is not None
     assert choice.unconfirmed.candidate in (slow, safe)
+
+
+def test_a_relaxation_is_told_only_when_it_leads_to_a_plan() -> None:
+    """Looser latency lets `b` pass alone, but the failure of `a` leaves it too little: only the reference is left."""
+    clean = np.zeros(SPLIT.confirm, np.int64)
+    poor, fair = clean.copy(), clean.copy()
+    poor[:40], fair[:11], fair[11:18] = 1, 1, -1
+    a, b = candidate("a"), candidate("b")
+    found = {
+        REFERENCE.id: evidence(REFERENCE, service(4, 1, [1])),
+        a.id: drawn(a, poor, 1.0),
+        b.id: drawn(b, fair, 1.0),
+    }
+    bound = Requirements(quality_drop=0.01, latency=Latency(percentile=95, bound_ms=0.1), scenario="server")
+    relaxed = relaxations(stand([REFERENCE, a, b], found, bound, Price(), SPLIT))
+    assert [one.candidate for one in relaxed] == [REFERENCE.id]
+    assert float(relaxed[0].instead.removeprefix("--p95 ").removesuffix("ms")) > 5
