@@ -31,6 +31,7 @@ test: check  ## check and all tests
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: setup  ## every benchmark, one after the other
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:

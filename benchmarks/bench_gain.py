@@ -1,0 +1,206 @@
+"""What weighing gains on a server: capacity within a latency bound, against the two plain ways to serve a model.
+
+Three servers of the same model on the same machine, one at a time, in turn, each asked by the same open-loop client
+(Poisson arrivals, latency from the moment a request was due) that shares the machine with them:
+
+(a) `plain`:   FastAPI, JSON lists, torch eager, one request at a time (glibc's malloc tuned for it, which helps it);
+(b) `careful`: FastAPI, raw bytes, ONNX Runtime as it comes, one request at a time;
+(c) `ours`:    the bundle of `steelyard weigh`, raw bytes through a minimal ASGI endpoint and Steelyard's dispatcher.
+
+Capacity is the highest rate tried at which the demanded share of requests is answered within the bound. All at most
+one point of quality below the reference. Needs the extras `bench` and `train`, and STEELYARD_DATA with `models` beside.
+
+    python benchmarks/bench_gain.py [--rounds 2] [mnist] [efficientnet] [lstm] [minilm]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_weigh import JOBS
+from gain.open_loop import load, poisson, post
+
+HERE = Path(__file__).parent / "gain"
+LATE = 0.05
+"""Share of requests that may be late: the bound is on p95."""
+CONNECTIONS = 64
+SHORTEST_S, LONGEST_S, WANTED = 3.0, 20.0, 300
+"""A run lasts until this many requests were due, but no shorter and no longer than this."""
+LADDER = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Shares of the saturated throughput that are tried as rates, from the highest down."""
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+ASKED = {"mnist": 10.0, "efficientnet": 25.0, "lstm": 5.0, "minilm": 4.5}
+"""Gain over the plain way that must be reached; over the careful way: 2.5 in the geometric mean, never below 1."""
+BOUNDS_MS = {"mnist": 20.0, "efficientnet": 300.0, "lstm": 20.0, "minilm": 250.0}
+"""Wide enough that the plain way can keep them at all."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model: its file, its weighed bundle, and requests in both forms."""
+
+    name: str
+    model: Path
+    bundle: Path
+    plan: dict[str, Any]
+    inputs: Path
+    text: list[bytes]
+    raw: list[bytes]
+
+    @property
+    def bound_s(self) -> float:
+        """Of p95."""
+        return BOUNDS_MS[self.name] / 1000
+
+
+def weighed(name: str, folder: Path) -> Case:
+    """Weigh the model for the bound and make requests of the items that judged it."""
+    words = JOBS[name]
+    at = words.index("--p95")
+    words = [*words[:at], "--p95", f"{BOUNDS_MS[name]:g}ms", *words[at + 2 :]]
+    command = [sys.executable, "-m", "steelyard.cli.main", "weigh", *words, "--quality-drop", "1%"]
+    done = subprocess.run([*command, "--within", "4min", "--format", "json"], cwd=folder, stdout=subprocess.PIPE)
+    plan = json.loads(done.stdout)
+    arrays = {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob(".steelyard/**/judging/*.npy"))}
+    items = [{n: np.ascontiguousarray(a[i]) for n, a in arrays.items()} for i in range(32)]
+    inputs = folder / "inputs.json"
+    inputs.write_text(
+        json.dumps(
+            [{"name": n, "dtype": a.dtype.name, "shape": a.shape[1:]} for n, a in items[0].items() for a in [a[None]]]
+        )
+    )
+    text = [
+        post("/predict", json.dumps({n: a.tolist() for n, a in one.items()}).encode(), "application/json")
+        for one in items
+    ]
+    raw = [post("/predict", b"".join(a.tobytes() for a in one.values()), "application/octet-stream") for one in items]
+    return Case(name, Path(words[0]), folder / "steelyard-plan", plan, inputs, text, raw)
+
+
+@contextmanager
+def served(way: str, case: Case) -> Iterator[int]:
+    """A server of its own process; its port."""
+    port = _free_port()
+    if way == "ours":
+        command = [str(HERE / "ours.py"), str(case.bundle), str(port), str(case.inputs)]
+    else:
+        command = [str(HERE / "plain.py"), {"plain": "torch", "careful": "ort"}[way], str(case.model)]
+        command += [str(port), str(case.inputs)]
+    process = subprocess.Popen([sys.executable, *command], env=os.environ | (MALLOC if way == "plain" else {}))
+    try:
+        _wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            raise SystemExit(f"the server ended by itself with status {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit("the server does not listen after a minute")
+
+
+def capacity(port: int, requests: Sequence[bytes], bound_s: float, seed: int) -> tuple[float, float]:
+    """The highest rate of the ladder that holds, and its p95 in milliseconds; (0, 0) when none does."""
+    most = saturated(port, requests)
+    for share in LADDER:
+        rate = share * most
+        count = int(rate * min(max(SHORTEST_S, WANTED / rate), LONGEST_S))
+        outcome = load(port, requests, poisson(rate, count, seed), CONNECTIONS)
+        if outcome.late(bound_s) <= LATE:
+            return rate, float(np.quantile(outcome.latencies, 0.95) * 1000)
+    return 0.0, 0.0
+
+
+def saturated(port: int, requests: Sequence[bytes]) -> float:
+    """Requests per second when there is always one waiting, from growing heaps of requests that are due at once."""
+    count = 16
+    while True:
+        start = time.perf_counter()
+        load(port, requests, np.zeros(count), CONNECTIONS)
+        took = time.perf_counter() - start
+        if took > 2.0:
+            return count / took
+        count *= 4 if took < 0.5 else 2
+
+
+def measured(case: Case, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Capacity and p95 of the three ways, in turn, `rounds` times."""
+    found: dict[str, list[tuple[float, float]]] = {"plain": [], "careful": [], "ours": []}
+    for number in range(rounds):
+        for way, results in found.items():
+            with served(way, case) as port:
+                results.append(capacity(port, case.text if way == "plain" else case.raw, case.bound_s, number))
+                print(f"  {case.name} {way} round {number + 1}: {results[-1][0]:.4g}/s", file=sys.stderr, flush=True)
+    return found
+
+
+def row(case: Case, found: dict[str, list[tuple[float, float]]]) -> tuple[str, float, float]:
+    """One line of the table in docs/benchmarks.md, and both gains."""
+    best = {way: statistics.median(rate for rate, _ in results) for way, results in found.items()}
+    over = {
+        way: [ours / max(other, 1e-9) for (ours, _), (other, _) in zip(found["ours"], found[way], strict=True)]
+        for way in ("plain", "careful")
+    }
+    gains = {way: statistics.median(ratios) for way, ratios in over.items()}
+    spread = {way: f"{min(ratios):.1f}–{max(ratios):.1f}" for way, ratios in over.items()}
+    quality = case.plan["quality"]
+    text = (
+        f"| {case.name} (p95 {BOUNDS_MS[case.name]:g} ms) | {case.plan['chosen']['id']} | {best['plain']:,.0f} | "
+        f"{best['careful']:,.0f} | {best['ours']:,.0f} | {gains['plain']:.1f}× ({spread['plain']}) | "
+        f"{gains['careful']:.2f}× ({spread['careful']}) | {quality['drop'] * 100:.2f} (≤ {quality['bound'] * 100:.2f}) | "
+        f"{case.plan['capacity_per_replica']:,.0f} |"
+    )
+    return text, gains["plain"], gains["careful"]
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("models", nargs="*", default=list(BOUNDS_MS))
+    options.add_argument("--rounds", type=int, default=2)
+    chosen = options.parse_args()
+    print(
+        "| model | chosen | (a) plain req/s | (b) careful req/s | ours req/s | over (a) | over (b) | drop, points | simulated |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    careful, missed = [], 0
+    for name in chosen.models:
+        with tempfile.TemporaryDirectory() as folder:
+            case = weighed(name, Path(folder))
+            text, plain_gain, careful_gain = row(case, measured(case, chosen.rounds))
+        print(text, flush=True)
+        careful.append(careful_gain)
+        missed += plain_gain < ASKED[name] or careful_gain < 1
+    mean = statistics.geometric_mean(careful)
+    print(f"\nover (b), geometric mean: {mean:.2f}×")
+    return missed + (mean < 2.5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
