@@ -89,6 +89,31 @@ def open_bad(argument: Mapping[str, Any]) -> Bad:
     return Bad(argument)
 
 
+class Telling(Plain):
+    """Writes down which process served on which stream."""
+
+    def serve(self, stream: int, batch: int) -> None:
+        with Path(self._argument["file"]).open("a") as file:
+            file.write(f"{os.getpid()} {stream}\n")
+
+
+class DiesAsASibling(Plain):
+    """Dies of a signal in a process that another child started."""
+
+    def serve(self, stream: int, batch: int) -> None:
+        if "steelyard.measure.child" in Path(f"/proc/{os.getppid()}/cmdline").read_text():
+            segfault()
+        super().serve(stream, batch)
+
+
+def open_telling(argument: Mapping[str, Any]) -> Telling:
+    return Telling(argument)
+
+
+def open_second_dies(argument: Mapping[str, Any]) -> DiesAsASibling:
+    return DiesAsASibling(argument)
+
+
 def open_failing(argument: Mapping[str, Any]) -> Plain:
     raise CandidateFailure("unsupported", "this engine cannot do it", "use another")
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from steelyard.loop import Balance, Check
 from steelyard.machines.doctor import Examination
-from steelyard.records.plan import Figures, Plan, Weighed
+from steelyard.records.plan import Chosen, Figures, Plan, Weighed
 from steelyard.report import numbers, wording
 
 COLOURS = {
@@ -74,7 +74,7 @@ def _rows(plan: Plan, told: list[Figures]) -> Iterator[tuple[str, list[str], str
     metric = plan.subject.metric
     yield "variant", [f.candidate.variant for f in told], ""
     yield "runtime", [f"{f.candidate.runtime} {f.candidate.precision}" for f in told], ""
-    yield "threads × streams", [f"{f.candidate.threads} × {f.candidate.streams}" for f in told], ""
+    yield "threads × streams", [_split(f.candidate) for f in told], ""
     yield "largest batch", [str(f.candidate.max_batch) for f in told], ""
     yield metric, [wording.quality(metric, f.quality.value) for f in told], _quality_gain(plan)
     speed = numbers.times(gain.speed) if gain and gain.speed else ""
@@ -86,6 +86,12 @@ def _rows(plan: Plan, told: list[Figures]) -> Iterator[tuple[str, list[str], str
         yield "replicas", [str(f.replicas or "–") for f in told], ""
         yield "cost per month", [_per_month(f) for f in told], ""
     yield "memory", [numbers.megabytes(f.memory_mb) for f in told], ""
+
+
+def _split(candidate: Chosen) -> str:
+    """Threads of a stream × streams, and in how many processes if there are several."""
+    processes = f" × {candidate.instances} processes" if candidate.instances > 1 else ""
+    return f"{candidate.threads} × {candidate.streams}{processes}"
 
 
 def _quality_gain(plan: Plan) -> str:

@@ -179,6 +179,7 @@ def _figures(standing: Standing) -> Figures:
             precision=candidate.precision,
             threads=candidate.threads,
             streams=candidate.streams,
+            instances=candidate.instances,
             max_batch=min(candidate.max_batch, max(s.batch for s in speed.service)),
             machine=standing.price.machine,
         ),

@@ -19,14 +19,14 @@ USUAL_LOAD = 0.7
 
 def capacity_of(candidate: Candidate, service: tuple[ServiceTime, ...], requirements: Requirements) -> float:
     """Requests per second that one replica serves while keeping the latency bound; 0 when it cannot keep it at all."""
-    return _capacity(service, candidate.streams, candidate.max_batch, requirements)
+    return _capacity(service, candidate.workers, candidate.max_batch, requirements)
 
 
 def capacity_at_most(candidate: Candidate, service: tuple[ServiceTime, ...], requirements: Requirements) -> float:
     """A bound on `capacity_of` that needs no simulation."""
     if requirements.scenario != "server" or requirements.latency is None:
         return capacity_of(candidate, service, requirements)
-    return simulated.optimistic_capacity(service, candidate.streams, candidate.max_batch, requirements.latency)
+    return simulated.optimistic_capacity(service, candidate.workers, candidate.max_batch, requirements.latency)
 
 
 @lru_cache(maxsize=20_000)
@@ -80,7 +80,7 @@ def latency_of(
     rate = capacity * USUAL_LOAD
     if replicas is not None and requirements.rate_per_s is not None:
         rate = requirements.rate_per_s / replicas
-    return _latency(service, candidate.streams, candidate.max_batch, rate, requirements)
+    return _latency(service, candidate.workers, candidate.max_batch, rate, requirements)
 
 
 @lru_cache(maxsize=20_000)

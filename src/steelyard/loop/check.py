@@ -148,6 +148,7 @@ def _candidate(chosen: Chosen) -> Candidate:
         precision=chosen.precision,
         threads=chosen.threads,
         streams=chosen.streams,
+        instances=chosen.instances,
         max_batch=chosen.max_batch,
     )
 

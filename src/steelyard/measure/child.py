@@ -1,6 +1,6 @@
 """The child process: opens one candidate, or calls one function, and answers on a pipe of its own.
 
-Run as `python -m steelyard.measure.child READ_FD WRITE_FD PARENT_PID MEMORY_MB`. Requests and replies are
+Run as `python -m steelyard.measure.child READ_FD WRITE_FD PARENT_PID MEMORY_MB LOG`. Requests and replies are
 lines of JSON; arrays travel as .npy files. Standard output and error belong to whatever the engines print.
 """
 
@@ -21,19 +21,18 @@ from typing import Any
 import msgspec
 
 from steelyard.errors import CandidateFailure, SteelyardError
-from steelyard.measure.stopwatch import time_batches
-from steelyard.records.subject import Runner
+from steelyard.measure.instances import Instances, start_siblings
 
 PR_SET_PDEATHSIG = 1
 SLACK_MB = 4096
 """Address space for thread stacks and allocator arenas beside the memory that is really used."""
 
 
-def main(read_fd: int, write_fd: int, parent: int, memory_mb: int) -> None:
+def main(read_fd: int, write_fd: int, parent: int, memory_mb: int, log: str) -> None:
     """Serve requests until the parent hangs up."""
     die_with(parent)
     limit_memory(memory_mb)
-    operations = Operations()
+    operations = Operations(memory_mb, Path(log))
     with os.fdopen(write_fd, "wb", buffering=0) as replies:
         for request in requests(read_fd):
             replies.write(answer(operations, request) + b"\n")
@@ -101,12 +100,14 @@ def find(dotted: str) -> Callable[..., Any]:
 class Operations:
     """What the parent may ask for, by method name."""
 
-    def __init__(self) -> None:
-        self._runner: Runner | None = None
+    def __init__(self, memory_mb: int, log: Path) -> None:
+        self._memory_mb = memory_mb
+        self._log = log
+        self._runner: Instances | None = None
 
     @property
-    def runner(self) -> Runner:
-        """The opened candidate."""
+    def runner(self) -> Instances:
+        """The opened candidate; its `serve` takes the number of a worker: a stream of any of its processes."""
         if self._runner is None:
             raise RuntimeError("asked to run a candidate before one was opened")
         return self._runner
@@ -115,11 +116,24 @@ class Operations:
         """The result of any function of one JSON argument."""
         return msgspec.to_builtins(find(function)(argument))
 
-    def open(self, function: str, argument: Mapping[str, Any]) -> float:
-        """Open a candidate; seconds it took, imports of the engine not counted twice."""
+    def open(self, function: str, argument: Mapping[str, Any], streams: int = 1, instances: int = 1) -> float:
+        """Open a candidate in as many processes, side by side; seconds it took, imports of the engine counted."""
         start = time.perf_counter()
-        self._runner = find(function)(argument)
+        siblings = start_siblings(instances - 1, self._memory_mb, self._log)
+        for sibling in siblings:
+            sibling.send("open", function=function, argument=argument, streams=streams)
+        self._runner = Instances(find(function)(argument), streams, siblings)
+        for sibling in siblings:
+            sibling.receive("open")
         return time.perf_counter() - start
+
+    def siblings(self) -> list[int]:
+        """The ids of the other processes that have the candidate open."""
+        return self.runner.sibling_ids
+
+    def serve(self, stream: int, batch: int) -> None:
+        """Serve one batch on one stream of this process."""
+        self.runner.serve(stream, batch)
 
     def answers(self, start: int, stop: int, file: str) -> None:
         """Write the answers to items [start, stop) to `file`."""
@@ -128,14 +142,16 @@ class Operations:
         np.save(file, self.runner.answers(start, stop), allow_pickle=False)
 
     def time(self, batch: int, streams: int, threads: int, seconds: float, most: int) -> dict[str, Any]:
-        """Time batches on all streams side by side for `seconds`."""
-        return time_batches(self.runner.serve, batch, streams, threads, seconds, most)
+        """Time batches on all streams of all processes side by side for `seconds`."""
+        return self.runner.time(batch, streams, threads, seconds, most)
 
     def peak_memory_mb(self) -> float:
-        """The most resident memory that this process ever had."""
+        """The most resident memory that this process ever had, and the other processes of the candidate."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+        others = self._runner.peaks_mb() if self._runner is not None else 0.0
+        return peak * (1 if sys.platform == "darwin" else 1024) / 1e6 + others
 
 
 if __name__ == "__main__":
-    main(*(int(value) for value in sys.argv[1:5]))
+    read, write, started_by, memory, output = sys.argv[1:6]
+    main(int(read), int(write), int(started_by), int(memory), output)

@@ -47,14 +47,25 @@ class Child:
         self._stop = stop
         self._process, self._requests, self._replies = _start(limits, log)
         self._unread = b""
+        self._memory_seen = 0.0
+        self.siblings: list[int] = []
+        """Processes that the child started to work beside it: their memory counts as its own."""
 
     def ask(self, operation: str, **fields: Any) -> Any:
         """The result of one operation."""
+        self.send(operation, **fields)
+        return self.receive(operation)
+
+    def send(self, operation: str, **fields: Any) -> None:
+        """Ask without waiting for the result."""
         request = msgspec.json.encode({"operation": operation, **fields}) + b"\n"
         try:
             _write_all(self._requests, request)
         except BrokenPipeError:
             raise self._death() from None
+
+    def receive(self, operation: str) -> Any:
+        """The result of the operation that was sent last."""
         reply = msgspec.json.decode(self._wait(operation))
         if "error" in reply:
             raise _error(**reply["error"])
@@ -77,19 +88,23 @@ class Child:
             elif time.monotonic() > deadline:
                 self.kill()
                 raise CandidateFailure("timeout", f"no answer to '{operation}' within {seconds:.0f} s; it was killed")
-            self._check_memory()
+            if time.monotonic() - self._memory_seen > WATCH_S:
+                self._check_memory()
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def memory_mb(self) -> float:
-        """Resident now; 0 when it is gone."""
-        try:
-            return float(psutil.Process(self._process.pid).memory_info().rss) / 1e6
-        except psutil.Error:
-            return 0.0
+        """Resident now, its siblings included; 0 when it is gone."""
+        return sum(_resident_mb(pid) for pid in (self._process.pid, *self.siblings))
 
     def _check_memory(self) -> None:
+        self._memory_seen = time.monotonic()
         used = self.memory_mb
         if used > self._limits.memory_mb:
             self.kill()
@@ -154,7 +169,7 @@ def _start(limits: Limits, log: Path) -> tuple[subprocess.Popen[bytes], int, int
     request_read, request_write = os.pipe()
     reply_read, reply_write = os.pipe()
     command = [sys.executable, "-m", "steelyard.measure.child"]
-    arguments = (request_read, reply_write, os.getpid(), limits.memory_mb)
+    arguments = (request_read, reply_write, os.getpid(), limits.memory_mb, log)
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -169,6 +184,13 @@ def _start(limits: Limits, log: Path) -> tuple[subprocess.Popen[bytes], int, int
         os.close(request_read)
         os.close(reply_write)
     return process, request_write, reply_read
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -135,7 +135,14 @@ class Workbench:
         recipe, folder = self.subject.recipe(candidate), self.built_folder(candidate)
         child = Child(self.limits, self._log(candidate), self._stop)
         try:
-            load_s = child.ask("open", function=recipe.open.function, argument=_argument(recipe, folder))
+            load_s = child.ask(
+                "open",
+                function=recipe.open.function,
+                argument=_argument(recipe, folder),
+                streams=candidate.streams,
+                instances=candidate.instances,
+            )
+            child.siblings = child.ask("siblings")
         except BaseException:
             child.kill()
             raise

@@ -14,8 +14,8 @@ class Candidate(Record):
     """A variant in a runtime with its settings.
 
     The search and the decision treat `variant`, `runtime` and `precision` as opaque names: what they mean is
-    the subject's business. Only `streams` (requests served side by side) and `max_batch` (requests served at
-    once) enter the capacity of a replica.
+    the subject's business. Only `workers` (batches served side by side) and `max_batch` (requests served at once)
+    enter the capacity of a replica.
     """
 
     variant: str
@@ -24,12 +24,21 @@ class Candidate(Record):
     threads: int = 1
     """Threads per stream."""
     streams: int = 1
+    """Served side by side by threads of one process."""
     max_batch: int = 1
+    instances: int = 1
+    """Processes that each open the model, with as many streams each; all take from one queue."""
+
+    @property
+    def workers(self) -> int:
+        """Batches served side by side: the streams of all instances."""
+        return self.streams * self.instances
 
     @property
     def id(self) -> str:
-        """Readable and unique within a subject: `int8-static.openvino.bf16.t1s2b32`."""
-        return f"{self.numerics}.t{self.threads}s{self.streams}b{self.max_batch}"
+        """Readable and unique within a subject: `int8-static.openvino.bf16.t1s2b32`, `….t1s1b32i2` in two processes."""
+        processes = f"i{self.instances}" if self.instances > 1 else ""
+        return f"{self.numerics}.t{self.threads}s{self.streams}b{self.max_batch}{processes}"
 
     @property
     def numerics(self) -> Numerics:

@@ -29,6 +29,8 @@ class Chosen(Record):
     streams: int
     max_batch: int
     machine: str
+    instances: int = 1
+    """Processes that each open the model, with as many streams each."""
 
 
 class QualityFigures(Record):

@@ -37,6 +37,8 @@ def spelt(candidate: Chosen) -> str:
     """How a candidate is run, in words."""
     threads = _counted(candidate.threads, "thread")
     streams = f"{candidate.streams} streams of {threads} each" if candidate.streams > 1 else f"one stream of {threads}"
+    if candidate.instances > 1:
+        streams = f"{candidate.instances} processes of {streams}"
     batch = "one request at a time" if candidate.max_batch == 1 else f"batches of up to {candidate.max_batch} requests"
     return f"{candidate.variant} in {candidate.runtime}, computing in {candidate.precision}, {streams}, {batch}"
 
