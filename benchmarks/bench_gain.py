@@ -73,7 +73,8 @@ def weighed(name: str, folder: Path) -> Case:
     at = words.index("--p95")
     words = [*words[:at], "--p95", f"{BOUNDS_MS[name]:g}ms", *words[at + 2 :]]
     command = [sys.executable, "-m", "steelyard.cli.main", "weigh", *words, "--quality-drop", "1%"]
-    done = subprocess.run([*command, "--within", "4min", "--format", "json"], cwd=folder, stdout=subprocess.PIPE)
+    command += ["--within", "4min", "--format", "json"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
     plan = json.loads(done.stdout)
     arrays = {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob(".steelyard/**/judging/*.npy"))}
     items = [{n: np.ascontiguousarray(a[i]) for n, a in arrays.items()} for i in range(32)]
@@ -174,7 +175,8 @@ def row(case: Case, found: dict[str, list[tuple[float, float]]]) -> tuple[str, f
     text = (
         f"| {case.name} (p95 {BOUNDS_MS[case.name]:g} ms) | {case.plan['chosen']['id']} | {best['plain']:,.0f} | "
         f"{best['careful']:,.0f} | {best['ours']:,.0f} | {gains['plain']:.1f}× ({spread['plain']}) | "
-        f"{gains['careful']:.2f}× ({spread['careful']}) | {quality['drop'] * 100:.2f} (≤ {quality['bound'] * 100:.2f}) | "
+        f"{gains['careful']:.2f}× ({spread['careful']}) | "
+        f"{quality['drop'] * 100:.2f} (≤ {quality['bound'] * 100:.2f}) | "
         f"{case.plan['capacity_per_replica']:,.0f} |"
     )
     return text, gains["plain"], gains["careful"]
@@ -186,7 +188,8 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=2)
     chosen = options.parse_args()
     print(
-        "| model | chosen | (a) plain req/s | (b) careful req/s | ours req/s | over (a) | over (b) | drop, points | simulated |"
+        "| model | chosen | (a) plain req/s | (b) careful req/s | ours req/s "
+        "| over (a) | over (b) | drop, points | simulated |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     careful, missed = [], 0

@@ -6,10 +6,12 @@ Latency counts from the moment a request was due, so a stalled server, or a full
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -72,11 +74,10 @@ class _Connection(asyncio.Protocol):
         self._run = run
         self._number = -1
         self._received = bytearray()
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._run.free.append(self)
 
     def send(self, number: int, request: bytes) -> None:
@@ -97,7 +98,7 @@ class _Connection(asyncio.Protocol):
             self._received.clear()
             self._run.answer(self, self._number, b" 200 " in head[:16])
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._number >= 0 and not self._run.finished.is_set():
             self._run.answered[self._number] = np.inf
             self._run.failed += 1
@@ -105,8 +106,8 @@ class _Connection(asyncio.Protocol):
 
 def post(path: str, body: bytes, content_type: str) -> bytes:
     """The bytes of one POST request."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = (f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}")
+    return "\r\n".join((*head, "", "")).encode() + body
 
 
 def load(port: int, requests: Sequence[bytes], due: Floats, connections: int) -> Outcome:
@@ -129,10 +130,8 @@ async def _load(port: int, requests: Sequence[bytes], due: Floats, connections: 
             sent += 1
         if sent < len(due):
             await asyncio.sleep(max(due[sent] - (time.perf_counter() - start), 0))
-    try:
+    with contextlib.suppress(TimeoutError):  # what is still unanswered then counts as never answered
         await asyncio.wait_for(run.finished.wait(), PATIENCE_S)
-    except TimeoutError:
-        pass  # what is still unanswered counts as never answered
     for transport in transports:
         transport.abort()
     return Outcome(run.answered - start - due, run.failed)
