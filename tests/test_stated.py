@@ -67,3 +67,22 @@ def test_the_scenario_follows_from_what_is_stated() -> None:
     assert stated.requirements({"latency": "p95=5ms"}).scenario == "server"
     assert stated.requirements({"rate": "5/s"}).scenario == "offline"
     assert stated.requirements({"latency": "p95=5ms", "scenario": "single"}).scenario == "single"
+
+
+@pytest.mark.parametrize(
+    ("text", "floor", "ceiling"),
+    [(">=98%", 0.98, None), ("0.5", 0.5, None), ("<=0.1", None, 0.1), ("≤ 12", None, 12.0), (">=-0.5", -0.5, None)],
+)
+def test_a_quality_is_a_lowest_or_a_highest_value(text: str, floor: float | None, ceiling: float | None) -> None:
+    read = stated.requirements({"quality": text})
+    assert (read.quality_floor, read.quality_ceiling, read.quality_drop) == (floor, ceiling, None)
+
+
+def test_a_quality_demanded_the_wrong_way_round_is_refused_with_the_right_one() -> None:
+    with pytest.raises(UsageError, match=r'"<=0\.1"'):
+        stated.requirements({"quality": ">=0.1"}).check_direction("mse", lower_is_better=True)
+    with pytest.raises(UsageError, match=r'">=0\.9"'):
+        stated.requirements({"quality": "<=0.9"}).check_direction("accuracy", lower_is_better=False)
+    stated.requirements({"quality": "<=0.1"}).check_direction("mse", lower_is_better=True)
+    stated.requirements({"quality": ">=0.9"}).check_direction("accuracy", lower_is_better=False)
+    stated.requirements({}).check_direction("mse", lower_is_better=True)

@@ -102,6 +102,8 @@ def _said_anew(settings: Settings, plan: Plan) -> Any:
         "headroom": "headroom",
     }
     changed = {fields[name]: getattr(fresh, fields[name]) for name in said}
+    if "quality" in said:
+        changed["quality_ceiling"] = fresh.quality_ceiling
     if "latency" in said and "scenario" not in said:
         changed["scenario"] = "server"
     return msgspec.structs.replace(plan.requirements, **changed)

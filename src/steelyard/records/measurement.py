@@ -6,10 +6,10 @@ from typing import Literal
 
 from steelyard.records.base import Record
 
-FailureKind = Literal["unsupported", "build", "crash", "timeout", "memory", "invalid", "wrong"]
+FailureKind = Literal["unsupported", "build", "crash", "timeout", "memory", "invalid"]
 """unsupported: the runtime cannot do it; build: the variant could not be made; crash: the process died;
-timeout, memory: a limit was passed; invalid: NaN, Inf or answers of another shape than the reference's;
-wrong: answers that are not worth judging further."""
+timeout, memory: a limit was passed; invalid: NaN, Inf, answers of another shape than the reference's, or answers that
+the metric cannot judge."""
 
 
 class Failure(Record):
@@ -74,8 +74,10 @@ class Paired(Record):
 class Quality(Record, tag=True):
     """How good the answers to items [start, start + items) are, beside the reference's.
 
-    Metrics that are a mean of right and wrong give `paired`; others give bootstrap replicates (sorted) of the
-    candidate's value and of its drop against the reference, drawn on the same items.
+    Metrics that are a mean of right and wrong give `paired` (of the items that count: `recall:CLASS` counts those of
+    one class). Others give evenly spaced quantiles of what the candidate's `values` and its `drops` against the
+    reference may truly be, given these items: the truth lies above the quantile at 0.95 with 5 % chance at most, and
+    below the one at 0.05 likewise.
     """
 
     metric: str
@@ -88,10 +90,19 @@ class Quality(Record, tag=True):
     drops: tuple[float, ...] = ()
     identical: bool = False
     """The answers are the reference's own, by construction: its drop is 0 without any statistics."""
+    lower_is_better: bool = False
+    """The metric is an error; then the drop is told as a share of the reference's error."""
+    reach: float = 1.0
+    """How far a single item, as bad as can be, moves the drop, times the number of items."""
 
     @property
     def drop(self) -> float:
-        """How much worse than the reference, in the metric's units; negative = better."""
+        """How much worse than the reference; negative = better.
+
+        In the metric's units, or, for an error, relative: 0.01 = an error larger by 1 % of the reference's.
+        """
+        if self.lower_is_better:
+            return self.value / self.reference - 1 if self.reference else 0.0
         return self.reference - self.value
 
 

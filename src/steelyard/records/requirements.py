@@ -37,9 +37,10 @@ class Requirements(Record):
 
     latency: Latency | None = None
     quality_floor: float | None = None
-    """The metric's value must be at least this."""
+    """The metric's value must be at least this; for metrics that are better the higher they are."""
     quality_drop: float | None = None
-    """The metric may fall by at most this against the reference."""
+    """The metric may be worse than the reference's by at most this: in its own units, and for errors (`mse`, `mae`
+    and others that are better the lower they are) as a share of the reference's error."""
     rate_per_s: float | None = None
     scenario: Scenario = "offline"
     """server: requests arrive by themselves (`arrivals`); single: one after another; offline: all are at hand."""
@@ -51,6 +52,8 @@ class Requirements(Record):
     """Share of capacity to be kept free: 0.2 plans replicas for 1.2 times the rate."""
     arrivals: Arrivals = POISSON
     """How requests come in the server scenario."""
+    quality_ceiling: float | None = None
+    """The metric's value must be at most this; for metrics that are better the lower they are."""
 
     def __post_init__(self) -> None:
         _positive("a rate", self.rate_per_s, "requests/s")
@@ -63,6 +66,24 @@ class Requirements(Record):
         if self.quality_drop is not None and not 0 <= self.quality_drop <= 1:
             raise UsageError(f"a quality drop lies between 0 and 1 (0% and 100%), got {self.quality_drop:g}")
         self._check_scenario()
+
+    def quality_limit(self, *, lower_is_better: bool) -> float | None:
+        """The value that the metric must keep, whichever way it is better."""
+        return self.quality_ceiling if lower_is_better else self.quality_floor
+
+    def check_direction(self, metric: str, *, lower_is_better: bool) -> None:
+        """Refuse a quality that is demanded the wrong way round for this metric."""
+        floor, ceiling = self.quality_floor, self.quality_ceiling
+        if lower_is_better and floor is not None:
+            raise UsageError(
+                f'{metric} is an error, better the lower it is: --quality ">={floor:g}" would demand a bad model',
+                f'demand at most so much: --quality "<={floor:g}"',
+            )
+        if not lower_is_better and ceiling is not None:
+            raise UsageError(
+                f'{metric} is better the higher it is: --quality "<={ceiling:g}" would demand a bad model',
+                f'demand at least so much: --quality ">={ceiling:g}"',
+            )
 
     def _check_scenario(self) -> None:
         if self.scenario == "offline" and self.latency is not None:

@@ -24,13 +24,14 @@ def requirements(stated: Mapping[str, str]) -> Requirements:
     """
     latency = stated_latency(stated["latency"]) if "latency" in stated else None
     rate = stated_rate(stated["rate"]) if "rate" in stated else None
-    floor = stated_floor(stated["quality"]) if "quality" in stated else None
+    floor, ceiling = stated_quality(stated["quality"]) if "quality" in stated else (None, None)
     drop = share(stated["quality_drop"], "--quality-drop") if "quality_drop" in stated else None
-    if floor is None and drop is None:
+    if floor is None and ceiling is None and drop is None:
         drop = DEFAULT_DROP
     return Requirements(
         latency=latency,
         quality_floor=floor,
+        quality_ceiling=ceiling,
         quality_drop=drop,
         rate_per_s=rate,
         scenario=_scenario(stated.get("scenario"), latency),
@@ -100,12 +101,16 @@ def stated_rate(text: str) -> float:
     return float(match[1]) * PER_SECOND[match[2]]
 
 
-def stated_floor(text: str) -> float:
-    """`>=0.98` or `98%` in the metric's units."""
-    match = re.fullmatch(r"(?:>=|≥)?\s*" + NUMBER + r"\s*(%?)", text.strip())
+def stated_quality(text: str) -> tuple[float | None, float | None]:
+    """`>=0.98` or `98%` as the lowest value of the metric, `<=0.1` as the highest of an error; the other is None."""
+    match = re.fullmatch(r"(>=|≥|<=|≤)?\s*(-?)" + NUMBER + r"\s*(%?)", text.strip())
     if match is None:
-        raise UsageError(f"--quality needs a lower bound, got '{text}'", 'for example --quality ">=0.98"')
-    return float(match[1]) / (100 if match[2] else 1)
+        raise UsageError(
+            f"--quality needs a bound, got '{text}'",
+            'for example --quality ">=0.98", or --quality "<=0.1" for an error',
+        )
+    value = float(match[2] + match[3]) / (100 if match[4] else 1)
+    return (None, value) if match[1] in ("<=", "≤") else (value, None)
 
 
 def share(text: str, flag: str) -> float:
