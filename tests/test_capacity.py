@@ -10,16 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steelyard.arrivals import Floats, gamma, poisson
 from steelyard.capacity import (
     FULLEST,
-    Floats,
     capacity,
-    gamma,
     latency_at,
     latency_offline,
     latency_single,
     optimistic_capacity,
-    poisson,
     simulate,
     throughput,
 )

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.records.measurement import ServiceTime
-from steelyard.scheduling import Profile, Queue, batch_times, batch_to_dispatch, between_sizes, profile, profile_of
+from steelyard.scheduling import (
+    WORTH_SAVING,
+    Profile,
+    Queue,
+    batch_times,
+    batch_to_dispatch,
+    between_sizes,
+    profile,
+    profile_of,
+)
 
 INFINITE = float("inf")
 SECONDS = st.lists(st.floats(1e-4, 10), min_size=1, max_size=40)
@@ -91,7 +100,10 @@ PLAN = profile_of([0.010, 0.012, 0.014, 0.016])
         (4, 0.015, 3),  # the largest that is still in time
         (4, 0.014, 3),  # just in time is in time
         (2, 0.015, 2),  # never more than wait
-        (4, 0.011, 1),
+        (4, 0.013, 2),  # 167 a second in time, where four would be 250
+        (4, 0.011, 4),  # one in time would be 100 a second, under half of 250: not worth it
+        (3, 0.011, 3),
+        (2, 0.011, 1),
         (4, 0.009, 4),  # lost already: clear the backlog
         (4, -1.0, 4),
         (1, INFINITE, 1),
@@ -123,9 +135,13 @@ def test_whatever_is_taken_waits_fits_and_is_worth_it(seconds: list[float], wait
     if not waiting:
         return
     sizes = range(1, min(waiting, plan.max_batch) + 1)
-    in_time = [size for size in sizes if plan.seconds[size - 1] <= slack]
-    assert not in_time or taken in in_time
-    assert all(per_second(plan, taken) >= per_second(plan, size) for size in in_time or sizes)
+    best, most = per_second(plan, taken), max(per_second(plan, size) for size in sizes)
+    in_time = [per_second(plan, size) for size in sizes if plan.seconds[size - 1] <= slack]
+    if in_time and max(in_time) >= WORTH_SAVING * most * (1 + 1e-9):
+        assert plan.seconds[taken - 1] <= slack
+        assert best == max(in_time)
+    elif not in_time or max(in_time) < WORTH_SAVING * most * (1 - 1e-9):
+        assert best == most
 
 
 # The queue
@@ -156,6 +172,14 @@ def test_only_what_is_past_its_deadline_expires() -> None:
         queue.push(item, deadline)
     assert queue.expire(2.0) == ["late", "later"]
     assert queue.pop_batch(5) == ["just in time", "early"]
+
+
+def test_only_what_is_wanted_is_kept_in_the_same_order() -> None:
+    queue: Queue[int] = Queue()
+    for item in (5, 3, 8, 1, 4, 2):
+        queue.push(item, deadline=item % 4)
+    queue.keep(lambda item: item != 8)
+    assert queue.pop_batch(9) == [4, 5, 1, 2, 3]
 
 
 def test_items_need_not_be_comparable() -> None:

@@ -7,20 +7,20 @@ that slow batches come in clusters on a disturbed machine. All times are seconds
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from heapq import heapreplace
 
 import numpy as np
-import numpy.typing as npt
 
-from steelyard.errors import DataError
+from steelyard.arrivals import SETTLING, Floats, Tide, order, tide_of
+from steelyard.records.arrivals import POISSON, Arrivals
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.requirements import Latency
 from steelyard.scheduling import Profile, batch_to_dispatch, between_sizes, profile
 from steelyard.verdicts import late_allowed
-
-Floats = npt.NDArray[np.float64]
 
 PLANNED_QUANTILE = 0.9
 """The policy reckons with this quantile of the service times, so that an ordinary slow batch is still in time."""
@@ -28,34 +28,9 @@ FULLEST = 0.98
 """Share of the throughput beyond which no queue is steady enough to be promised."""
 DRAWS = 200
 """Equally likely service times per batch size."""
-FEWEST_ARRIVALS, MOST_ARRIVALS = 6_000, 40_000
+FEWEST_ARRIVALS, MOST_ARRIVALS, MOST_WITH_TIDE = 6_000, 40_000, 80_000
 PRECISION = 0.01
 """The capacity is found to this share."""
-
-
-def poisson(rate: float, count: int, rng: np.random.Generator) -> Floats:
-    """Arrival times of `count` requests that come independently of each other, `rate` per second."""
-    gaps: Floats = rng.exponential(1 / rate, count)
-    return gaps.cumsum()
-
-
-def gamma(rate: float, cv: float, count: int, rng: np.random.Generator) -> Floats:
-    """Arrival times with gamma-distributed gaps; `cv` is deviation over mean of the gaps: 1 Poisson, more is bursty."""
-    gaps: Floats = rng.gamma(1 / cv**2, cv**2 / rate, count)
-    return gaps.cumsum()
-
-
-def trace(times: Sequence[float] | Floats) -> Floats:
-    """Recorded arrival times, sorted, the first at 0. Raises DataError when there are none or some are not finite."""
-    arrivals = np.sort(np.asarray(times, np.float64))
-    if arrivals.ndim != 1 or not len(arrivals) or not np.isfinite(arrivals).all():
-        raise DataError(
-            f"expected a list of arrival times in seconds, got {arrivals.size} numbers, "
-            f"{int((~np.isfinite(arrivals)).sum())} of them not finite",
-            "give one finite number per request",
-        )
-    since_first: Floats = arrivals - arrivals[0]
-    return since_first
 
 
 class _Replica:
@@ -70,27 +45,36 @@ class _Replica:
         """Requests per second when all workers always serve batches of 1, 2 …"""
         self._drawn: list[list[float]] = [[], *self.seconds.tolist()]
 
-    def serve(self, arrivals: Floats, draws: list[int], bound_s: float) -> Floats:
-        """When each request is answered.
+    def serve(self, came: list[float], draws: list[int], bound_s: float, most_late: int) -> Floats | None:
+        """When each request is answered; None as soon as more than `most_late` took longer than the bound.
 
-        `draws` holds for each request which of the equally likely service times a batch meets that it leads.
+        `came` are the arrivals, rising. `draws` holds for each request which of the equally likely service times a
+        batch meets that it leads.
         """
-        came = arrivals.tolist()
         last, most, plan, drawn = len(came), self.plan.max_batch, self.plan, self._drawn
         free = [0.0] * self.streams
         sizes, ends = [], []
-        first = 0
+        first = late = 0
         while first < last:
             oldest = came[first]
             now = free[0] if free[0] > oldest else oldest
             waiting = bisect_right(came, now, first, min(first + most, last)) - first
             size = batch_to_dispatch(plan, waiting, oldest + bound_s - now)
             end = now + drawn[size][draws[first]]
+            if end - bound_s > oldest:
+                late += bisect_left(came, end - bound_s, first, first + size) - first
+                if late > most_late:
+                    return None
             heapreplace(free, end)
             sizes.append(size)
             ends.append(end)
             first += size
         return np.repeat(ends, sizes)
+
+    def latencies(self, arrivals: Floats, draws: list[int], bound_s: float) -> Floats:
+        """Seconds from arrival to answer of each request."""
+        answered = self.serve(arrivals.tolist(), draws, bound_s, len(arrivals))
+        return np.empty(0) if answered is None else answered - arrivals
 
 
 def _seconds(service: Sequence[ServiceTime], max_batch: int) -> Floats:
@@ -112,7 +96,7 @@ def simulate(
     drawn anew each time. Equal seeds give request i the same luck at any rate and with any number of workers.
     """
     draws = np.random.default_rng(seed).integers(0, DRAWS, len(arrivals)).tolist()
-    return _Replica(service, streams, max_batch).serve(arrivals, draws, bound_s) - arrivals
+    return _Replica(service, streams, max_batch).latencies(arrivals, draws, bound_s)
 
 
 def throughput(service: Sequence[ServiceTime], streams: int, max_batch: int) -> float:
@@ -127,23 +111,23 @@ def capacity(
     latency: Latency,
     seed: int = 0,
     confidence: float = 0.95,
+    arrivals: Arrivals = POISSON,
 ) -> float:
-    """The highest Poisson rate (requests per second, to about 1 %) at which the latency requirement holds; 0: none.
+    """The highest mean rate (requests per second, to about 1 %) at which the latency requirement holds; 0: none.
 
-    Holds: with `confidence` the share of late requests is small enough (`late_verdict`). The same random numbers
-    serve all rates tried, and all candidates of one seed, so that they differ by themselves alone; another seed moves
-    the result by 2 to 3 % (standard deviation), because lateness comes in spells. Never above `FULLEST` of the
-    throughput.
+    Holds: with `confidence` the share of late requests is small enough (`late_verdict`), over all requests of the
+    pattern, high tides included. The same random numbers serve all rates tried, and all candidates of one seed, so
+    that they differ by themselves alone; another seed moves the result by 2 to 3 % (standard deviation), because
+    lateness comes in spells. Never above `FULLEST` of the throughput.
     """
     replica = _Replica(service, streams, max_batch)
     bound_s = latency.bound_ms / 1000
-    unit, draws = _luck(replica, latency.percentile, bound_s, seed)
-    allowed = late_allowed(len(unit), latency.percentile, confidence)
+    traffic = _traffic(replica, arrivals, latency.percentile, bound_s, seed)
+    count = len(traffic.even)
+    allowed = late_allowed(count, latency.percentile, confidence)
 
     def holds(rate: float) -> bool:
-        arrivals = unit / rate
-        answered = replica.serve(arrivals, draws, bound_s)
-        return int(np.count_nonzero(answered - arrivals > bound_s)) <= allowed
+        return replica.serve(traffic.at(rate).tolist(), traffic.draws, bound_s, allowed) is not None
 
     ceiling = min(FULLEST * float(replica.rates.max()), _optimistic(replica, latency))
     return ceiling if ceiling == 0 or holds(ceiling) else _bisect(holds, ceiling)
@@ -158,16 +142,42 @@ def _bisect(holds: Callable[[float], bool], ceiling: float) -> float:
     return low
 
 
-def _luck(replica: _Replica, percentile: float, bound_s: float, seed: int) -> tuple[Floats, list[int]]:
-    """Poisson arrivals at exactly one per second, and which service time each meets (see `_Replica.serve`).
+@dataclass(frozen=True)
+class _Traffic:
+    """Requests in the pattern's order, and which service time each meets (see `_Replica.serve`)."""
 
-    There are enough of them for the percentile and for the queue to settle: forty times the bound at full load.
+    even: Floats
+    """Arrivals at exactly one per second on average."""
+    tide: Tide | None
+    draws: list[int]
+
+    def at(self, rate: float) -> Floats:
+        """Arrivals at this mean rate."""
+        even = self.even / rate
+        return even if self.tide is None else self.tide.through(even, len(even) / rate)
+
+
+def _traffic(replica: _Replica, arrivals: Arrivals, percentile: float, bound_s: float, seed: int) -> _Traffic:
+    """Enough requests for the percentile and for the queue to settle: forty times the bound at full load.
+
+    Bursts and tides take more of them, because lateness then comes in longer spells.
     """
-    wanted = max(60 / (1 - percentile / 100), 40 * bound_s * float(replica.rates.max()))
-    count = int(min(max(FEWEST_ARRIVALS, wanted), MOST_ARRIVALS))
-    arrivals = poisson(1.0, count, np.random.default_rng([seed, 0]))
+    fastest = float(replica.rates.max())
+    wanted = max(60 / (1 - percentile / 100), 40 * bound_s * fastest, FEWEST_ARRIVALS)
+    wanted = max(
+        wanted * max(1.0, arrivals.cv), 2.0 * len(arrivals.gaps), fastest * SETTLING * bound_s * len(arrivals.rates)
+    )
+    count = int(min(wanted, MOST_WITH_TIDE if arrivals.rates else MOST_ARRIVALS))
+    even, draws = _luck(arrivals, count, seed)
+    return _Traffic(even, tide_of(arrivals, count / fastest, bound_s), draws)
+
+
+@lru_cache(maxsize=64)
+def _luck(arrivals: Arrivals, count: int, seed: int) -> tuple[Floats, list[int]]:
+    """The pattern's order, and draws of service times: equal for all candidates. Not to be changed by callers."""
+    even = order(arrivals, count, np.random.default_rng([seed, 0]))
     draws = np.random.default_rng([seed, 1]).integers(0, DRAWS, count)
-    return arrivals * (count / arrivals[-1]), draws.tolist()
+    return even, draws.tolist()
 
 
 def optimistic_capacity(service: Sequence[ServiceTime], streams: int, max_batch: int, latency: Latency) -> float:
@@ -204,16 +214,16 @@ def latency_at(
     bound_s: float,
     seed: int = 0,
     percentile: float = 99,
+    arrivals: Arrivals = POISSON,
 ) -> Floats:
-    """101 quantiles (minimum to maximum) in milliseconds of the latency under Poisson arrivals at `rate` per second.
+    """101 quantiles (minimum to maximum) in milliseconds of the latency when `rate` requests arrive per second.
 
-    These are the very requests by which `capacity` judged the rate, when seed and bound are equal and the percentile
-    is (or neither is above 99).
+    These are the very requests by which `capacity` judged the rate, when seed, bound and pattern are equal and the
+    percentile is (or neither is above 99).
     """
     replica = _Replica(service, streams, max_batch)
-    unit, draws = _luck(replica, percentile, bound_s, seed)
-    arrivals = unit / rate
-    return _quantiles_ms(replica.serve(arrivals, draws, bound_s) - arrivals)
+    traffic = _traffic(replica, arrivals, percentile, bound_s, seed)
+    return _quantiles_ms(replica.latencies(traffic.at(rate), traffic.draws, bound_s))
 
 
 def latency_single(service: Sequence[ServiceTime]) -> Floats:

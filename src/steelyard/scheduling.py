@@ -22,6 +22,10 @@ Item = TypeVar("Item")
 Times = TypeVar("Times", float, npt.NDArray[np.float64])
 
 
+WORTH_SAVING = 0.5
+"""A batch in time must keep this share of the throughput that the full one would have."""
+
+
 class Profile(Record):
     """How long the policy reckons with: what a batch of 1, 2 … `max_batch` requests takes on one worker."""
 
@@ -95,11 +99,24 @@ def batch_to_dispatch(profile: Profile, waiting: int, slack: float) -> int:
     """How many of the `waiting` requests a worker that is free now takes; 0 only when none waits.
 
     `slack` is the time until the earliest deadline. The worker takes the largest batch that is still done by then,
-    but never one that serves fewer requests per second than a smaller one would. When not even a single request
-    can be done in time, the deadline is lost: the batch of most requests per second clears the backlog.
+    but never one that serves fewer requests per second than a smaller one would. The deadline is given up for the
+    batch of most requests per second when nothing can be done in time, and when what can be would keep less than
+    `WORTH_SAVING` of that throughput: otherwise a queue that has grown is served in ever smaller batches, to save one
+    request at the cost of many, and stays long (the domino effect of earliest deadline first under overload:
+    G. Buttazzo, Hard Real-Time Computing Systems, 2011, section 9.1).
+
+    On 300 simulated cases (`benchmarks/bench_policy.py`) giving up raises the capacity by 1.2 to 1.4 % on average
+    and 20 % at most, never lowers it by more than the 2 % to which it is known, and leaves at most 0.2 % more
+    requests late at nine tenths of the capacity and below, on average fewer. Sharper rules gain more in some cases
+    and lose up to 14 % in others.
     """
-    in_time = bisect_right(profile.seconds, slack) or len(profile.seconds)
-    return profile.best[waiting if waiting < in_time else in_time]
+    full = profile.best[min(waiting, len(profile.seconds))]
+    in_time = bisect_right(profile.seconds, slack)
+    if in_time >= waiting or in_time == 0:
+        return full
+    kept = profile.best[in_time]
+    saved, lost = kept * profile.seconds[full - 1], full * profile.seconds[kept - 1]
+    return kept if saved >= WORTH_SAVING * lost else full
 
 
 class Queue(Generic[Item]):

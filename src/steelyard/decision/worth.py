@@ -35,7 +35,7 @@ def _capacity(service: tuple[ServiceTime, ...], streams: int, max_batch: int, re
         return _single_capacity(service, requirements)
     if requirements.latency is None:
         return simulated.throughput(service, streams, max_batch)
-    return simulated.capacity(service, streams, max_batch, requirements.latency)
+    return simulated.capacity(service, streams, max_batch, requirements.latency, arrivals=requirements.arrivals)
 
 
 def _single_capacity(service: tuple[ServiceTime, ...], requirements: Requirements) -> float:
@@ -89,7 +89,8 @@ def _latency(
 ) -> LatencyFigures:
     if requirements.scenario == "server" and requirements.latency is not None and rate > 0:
         bound_s = requirements.latency.bound_ms / 1e3
-        quantiles = tuple(float(f"{v:.5g}") for v in simulated.latency_at(service, streams, max_batch, rate, bound_s))
+        latencies = simulated.latency_at(service, streams, max_batch, rate, bound_s, arrivals=requirements.arrivals)
+        quantiles = tuple(float(f"{value:.5g}") for value in latencies)
         source = "simulated from measured service times"
     else:
         quantiles, source = _best_batch(service, requirements).quantiles_ms, "measured"

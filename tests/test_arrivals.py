@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
-from steelyard.capacity import gamma, poisson, trace
-from steelyard.errors import DataError
+from steelyard.arrivals import gamma, poisson
 
 
 def test_poisson_arrivals_have_the_rate_and_unit_variation() -> None:
@@ -23,13 +20,3 @@ def test_gamma_arrivals_have_the_rate_and_the_variation_asked_for(cv: float) -> 
     gaps = np.diff(gamma(50.0, cv, 60_000, np.random.default_rng(1)))
     assert gaps.mean() == pytest.approx(1 / 50, rel=0.04)
     assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.04)
-
-
-def test_a_trace_is_sorted_and_starts_at_zero() -> None:
-    assert trace([12.0, 10.0, 10.5]).tolist() == [0.0, 0.5, 2.0]
-
-
-@pytest.mark.parametrize("times", [[], [1.0, math.nan], [1.0, math.inf]])
-def test_a_trace_that_is_none_is_a_data_error(times: list[float]) -> None:
-    with pytest.raises(DataError, match="arrival times in seconds"):
-        trace(times)
