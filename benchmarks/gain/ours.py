@@ -139,4 +139,12 @@ class Endpoint:
 
 if __name__ == "__main__":
     endpoint = Endpoint(Model(Path(sys.argv[1])))
-    uvicorn.run(endpoint, host="127.0.0.1", port=int(sys.argv[2]), log_level="error", access_log=False, lifespan="off")
+    uvicorn.run(
+        endpoint,
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        log_level="error",
+        access_log=False,
+        timeout_keep_alive=60,
+        lifespan="off",
+    )

@@ -69,4 +69,4 @@ def _unpacked(body: bytes, sizes: list[int]) -> Mapping[str, Any]:
 if __name__ == "__main__":
     way, model_file, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     made = torch_app(model_file) if way == "torch" else ort_app(model_file)
-    uvicorn.run(made, host="127.0.0.1", port=port, log_level="error", access_log=False)
+    uvicorn.run(made, host="127.0.0.1", port=port, log_level="error", access_log=False, timeout_keep_alive=60)
