@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy
 import psutil
 import pytest
@@ -76,6 +77,23 @@ def test_runtimes_installed_and_missing(root: Path, tmp_path: Path) -> None:
     assert (other.version, other.how) == (None, "pip install no-such-package")
     assert (third.version, third.how) == (None, 'pip install "steelyard[third]"')
     assert numbers.purpose == "computes in f32, bf16"
+
+
+def test_a_runtime_of_no_use_here_says_why(root: Path, tmp_path: Path) -> None:
+    specs = [runtime("numbers", "numpy"), runtime("other", "no-such-package")]
+    found = examine(specs, tmp_path, root, lacking=lambda spec: "there is no GPU")
+    assert [(each.version, each.how) for each in found.runtimes] == [
+        (None, "there is no GPU"),
+        (None, "pip install no-such-package"),
+    ]
+    assert not found.ready
+
+
+def test_a_runtime_may_come_in_another_distribution(root: Path, tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(runtime("numbers", "no-such-package"), also=("numpy",), install="pip install it")
+    assert examine([spec], tmp_path, root).runtimes[0].version == numpy.__version__
+    absent = msgspec.structs.replace(spec, also=())
+    assert examine([absent], tmp_path, root).runtimes[0].how == "pip install it"
 
 
 def test_without_a_runtime_it_is_not_ready(root: Path, tmp_path: Path) -> None:

@@ -149,9 +149,9 @@ def config(file: Path | None, form: str) -> None:
 def doctor(form: str) -> None:
     """Examine the machine."""
     from steelyard.machines.doctor import examine
-    from steelyard.runtimes import RUNTIMES
+    from steelyard.runtimes import RUNTIMES, lacking
 
-    examination = examine(RUNTIMES.values())
+    examination = examine(RUNTIMES.values(), lacking=lacking)
     if form == "json":
         _print_json(examination)
     elif form == "human":

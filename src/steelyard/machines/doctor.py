@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from steelyard.machines.here import this_machine
@@ -60,9 +61,9 @@ class Package(Record):
 
     name: str
     version: str | None
-    """None: not installed."""
+    """None: not installed, or of no use here."""
     how: str
-    """The command that installs it; empty when it is installed."""
+    """The command that installs it, or what else is missing; empty when it can be used."""
     purpose: str
 
 
@@ -98,15 +99,23 @@ class Examination(Record):
         return self.writable and any(runtime.version for runtime in self.runtimes)
 
 
-def examine(runtimes: Iterable[RuntimeSpec], folder: Path = Path(), root: Path = Path("/")) -> Examination:
-    """Examine this machine and the working `folder`; takes well under a second. `root` is for tests."""
+def examine(
+    runtimes: Iterable[RuntimeSpec],
+    folder: Path = Path(),
+    root: Path = Path("/"),
+    lacking: Callable[[RuntimeSpec], str] = lambda _: "",
+) -> Examination:
+    """Examine this machine and the working `folder`; takes well under a second. `root` is for tests.
+
+    `lacking` tells what an installed runtime still lacks on this machine.
+    """
     machine = this_machine(root)
     place = folder.resolve()
     return Examination(
         python=platform.python_version(),
         steelyard=installed("steelyard") or "not installed",
         machine=machine,
-        runtimes=tuple(_runtime(spec) for spec in runtimes),
+        runtimes=tuple(_runtime(spec, lacking) for spec in runtimes),
         packages=tuple(_package(name, name, extra, purpose) for name, (extra, purpose) in PACKAGES.items()),
         instruction_sets=_instruction_sets(machine),
         noise=tuple(_noise(machine.cores, root)),
@@ -124,8 +133,13 @@ def installed(distribution: str) -> str | None:
         return None
 
 
-def _runtime(spec: RuntimeSpec) -> Package:
-    return _package(spec.name, spec.package, spec.extra, f"computes in {', '.join(spec.precisions)}")
+def _runtime(spec: RuntimeSpec, lacking: Callable[[RuntimeSpec], str]) -> Package:
+    distribution = next((name for name in (spec.package, *spec.also) if installed(name)), spec.package)
+    found = _package(spec.name, distribution, spec.extra, f"computes in {', '.join(spec.precisions)}")
+    if found.version is None:
+        return msgspec.structs.replace(found, how=spec.install or found.how)
+    lacks = lacking(spec)
+    return msgspec.structs.replace(found, version=None, how=lacks) if lacks else found
 
 
 def _package(name: str, distribution: str, extra: str, purpose: str) -> Package:

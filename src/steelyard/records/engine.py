@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
@@ -19,6 +19,8 @@ class SessionSettings(Record):
     precision: str = "f32"
     threads: int = 1
     streams: int = 1
+    max_batch: int = 32
+    """No run gets more items; for runtimes that prepare for a range of sizes."""
 
 
 class Session(Protocol):
@@ -41,6 +43,13 @@ class RuntimeSpec(Record):
     """What the runtime can compute in, where the CPU has it; the first is what it must do everywhere."""
     extra: str = ""
     """The extra of Steelyard that installs it; empty: the core does."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    also: tuple[str, ...] = ()
+    """Other distributions that bring the same runtime; the first that is installed counts."""
+    install: str = ""
+    """The command that installs it, where it is neither the extra nor simply the package."""
+    needs: str = ""
+    """Dotted path of `lacking() -> str`: what else the runtime needs and this machine lacks; empty: nothing."""
 
 
 class VariantSpec(Record):

@@ -8,10 +8,11 @@ it keeps the contract. Child processes read the table anew, so an entry made at 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from steelyard.errors import CandidateFailure, SteelyardError, UsageError
 from steelyard.records.engine import RuntimeSpec, Session, SessionSettings
@@ -47,7 +48,36 @@ _FORMATS: dict[str, ModelFormat] = {".onnx": "onnx", ".xml": "openvino"}
 
 def installed_version(spec: RuntimeSpec) -> str | None:
     """The version of the runtime's package here, or None when it is not installed."""
-    return _version_of(spec.package)
+    return _version_of(distribution(spec))
+
+
+def distribution(spec: RuntimeSpec) -> str:
+    """The distribution that brings the runtime here: the first that is installed, otherwise its own package."""
+    return next((name for name in (spec.package, *spec.also) if _version_of(name)), spec.package)
+
+
+def how_to_install(spec: RuntimeSpec) -> str:
+    """The command that installs it."""
+    wanted = f"'steelyard[{spec.extra}]'" if spec.extra else spec.package
+    return spec.install or f"pip install {wanted}"
+
+
+def lacking(spec: RuntimeSpec) -> str:
+    """Why the runtime cannot be used on this machine, in one sentence; empty: it can."""
+    if installed_version(spec) is None:
+        return f"it is not installed: {how_to_install(spec)}"
+    return _lacking(spec.needs) if spec.needs else ""
+
+
+@cache
+def _lacking(needs: str) -> str:
+    return str(_found(needs)())
+
+
+def _found(dotted: str) -> Callable[..., Any]:
+    module, _, function = dotted.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def open_session(name: str, path: Path, settings: SessionSettings) -> Session:
@@ -64,9 +94,8 @@ def open_session(name: str, path: Path, settings: SessionSettings) -> Session:
 def open_with(spec: RuntimeSpec, path: Path, settings: SessionSettings) -> Session:
     """As `open_session`, for a runtime that need not be in the table."""
     _check(spec, path, settings)
-    module, _, function = spec.opener.partition(":")
     try:
-        return cast("Session", getattr(importlib.import_module(module), function)(path, settings))
+        return cast("Session", _found(spec.opener)(path, settings))
     except SteelyardError:
         raise
     except Exception as error:
@@ -85,8 +114,9 @@ def _check(spec: RuntimeSpec, path: Path, settings: SessionSettings) -> None:
             f"expected at least 1 thread and 1 stream, got {settings.threads} threads and {settings.streams} streams"
         )
     if installed_version(spec) is None:
-        wanted = f"'steelyard[{spec.extra}]'" if spec.extra else spec.package
-        raise CandidateFailure("unsupported", f"the runtime {spec.name} is not installed", f"pip install {wanted}")
+        raise CandidateFailure("unsupported", f"the runtime {spec.name} is not installed", how_to_install(spec))
+    if lacks := lacking(spec):
+        raise CandidateFailure("unsupported", f"{spec.name} cannot be used on this machine: {lacks}")
     if settings.precision not in spec.precisions:
         known = ", ".join(spec.precisions)
         raise CandidateFailure("unsupported", f"{spec.name} computes in {known}, not in {settings.precision}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -13,17 +13,16 @@ from steelyard.metrics import judge, metric
 from steelyard.records.base import digest
 from steelyard.records.candidate import Candidate, Numerics
 from steelyard.records.data import Prepared
-from steelyard.records.engine import RuntimeSpec, VariantSpec
 from steelyard.records.machine import Machine
 from steelyard.records.measurement import Quality
 from steelyard.records.model import ModelInfo
 from steelyard.records.subject import Answers, Recipe, Split, Task
-from steelyard.runtimes import RUNTIMES, installed_version
+from steelyard.runtimes import RUNTIMES, distribution
+from steelyard.subjects.space import space
 from steelyard.variants import VARIANTS
 
 PROTOCOL = 1
 """Raised when the way of measuring changes, so that older measurements are not mixed with newer ones."""
-LARGEST_BATCH = 32
 WRONG_BY_ONE = 2.0
 """Labels shifted by one that make the reference this many times better are taken for a mistake."""
 
@@ -66,7 +65,7 @@ class ModelSubject:
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
-        found = [self._reference(), *self._space()]
+        found = [self._reference(), *space(self.info, self.machine)]
         return tuple({candidate.id: candidate for candidate in found}.values())
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -78,33 +77,6 @@ class ModelSubject:
         runtime = "onnxruntime" if self.info.format == "onnx" else "openvino"
         batch = self.info.fixed_batch or 1
         return Candidate(variant="original", runtime=runtime, threads=self.machine.cores, max_batch=batch)
-
-    def _space(self) -> Iterator[Candidate]:
-        for variant in VARIANTS.values():
-            if self.info.format not in variant.reads:
-                continue
-            for runtime in self._runtimes(variant):
-                for precision in self._precisions(variant, runtime):
-                    for threads, streams in thread_splits(self.machine.cores):
-                        yield Candidate(
-                            variant=variant.name,
-                            runtime=runtime.name,
-                            precision=precision,
-                            threads=threads,
-                            streams=streams,
-                            max_batch=self.info.fixed_batch or LARGEST_BATCH,
-                        )
-
-    def _runtimes(self, variant: VariantSpec) -> Iterator[RuntimeSpec]:
-        written = variant.writes or self.info.format
-        for name in variant.runtimes:
-            runtime = RUNTIMES[name]
-            if written in runtime.reads and installed_version(runtime) is not None:
-                yield runtime
-
-    def _precisions(self, variant: VariantSpec, runtime: RuntimeSpec) -> list[str]:
-        able = [p for p in runtime.precisions if p == "f32" or (p == "bf16" and self.machine.has_bf16)]
-        return [precision for precision in variant.precisions if precision in able]
 
     def recipe(self, candidate: Candidate) -> Recipe:
         """How a child builds and opens it."""
@@ -172,17 +144,8 @@ class ModelSubject:
     def versions(self, candidate: Candidate) -> Mapping[str, str]:
         """Packages that make and run it, and the way of measuring."""
         variant, runtime = VARIANTS[candidate.variant], RUNTIMES[candidate.runtime]
-        packages = (*variant.packages, runtime.package, "numpy")
+        packages = (*variant.packages, distribution(runtime), "numpy")
         return _versions(packages) | {"protocol": str(PROTOCOL), "build": self._build_key(candidate)}
-
-
-def thread_splits(cores: int) -> list[tuple[int, int]]:
-    """(threads per stream, streams): all cores on one request, on two, four … at once, one core each."""
-    splits, streams = [], 1
-    while streams < cores:
-        splits.append((max(1, cores // streams), streams))
-        streams *= 2
-    return [*splits, (1, cores)]
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str]:

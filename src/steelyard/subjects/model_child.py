@@ -33,7 +33,12 @@ def build(argument: Mapping[str, Any]) -> dict[str, str]:
 def open_runner(argument: Mapping[str, Any]) -> ModelRunner:
     """The candidate, opened in its runtime."""
     candidate = msgspec.convert(argument["candidate"], Candidate)
-    settings = SessionSettings(precision=candidate.precision, threads=candidate.threads, streams=candidate.streams)
+    settings = SessionSettings(
+        precision=candidate.precision,
+        threads=candidate.threads,
+        streams=candidate.streams,
+        max_batch=max(candidate.max_batch, ANSWERED_AT_ONCE),
+    )
     session = open_session(candidate.runtime, Path(argument["built"]) / argument["main"], settings)
     files = {name: Path(file) for name, file in argument["inputs"].items()}
     return ModelRunner(
