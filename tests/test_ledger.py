@@ -52,6 +52,7 @@ EVERY_KIND: list[Measurement] = [
         seconds=3,
         requests=297,
         late=4,
+        late_once_sent=3,
         bound_ms=5,
         quantiles_ms=(0.4, 0.6, 9),
         sent_late_ms=(0, 0.01, 0.2),

@@ -19,11 +19,9 @@ from steelyard.arrivals import SETTLING, Floats, Tide, order, tide_of
 from steelyard.records.arrivals import POISSON, Arrivals
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.requirements import Latency
-from steelyard.scheduling import Profile, batch_to_dispatch, between_sizes, profile
+from steelyard.scheduling import PLANNED_QUANTILE, Profile, batch_to_dispatch, between_sizes, profile
 from steelyard.verdicts import late_allowed
 
-PLANNED_QUANTILE = 0.9
-"""The policy reckons with this quantile of the service times, so that an ordinary slow batch is still in time."""
 FULLEST = 0.98
 """Share of the throughput beyond which no queue is steady enough to be promised."""
 DRAWS = 200

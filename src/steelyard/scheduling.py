@@ -22,6 +22,8 @@ Item = TypeVar("Item")
 Times = TypeVar("Times", float, npt.NDArray[np.float64])
 
 
+PLANNED_QUANTILE = 0.9
+"""The policy reckons with this quantile of the service times, so that an ordinary slow batch is still in time."""
 WORTH_SAVING = 0.5
 """A batch in time must keep this share of the throughput that the full one would have."""
 

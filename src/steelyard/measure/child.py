@@ -145,6 +145,13 @@ class Operations:
         """Time batches on all streams of all processes side by side for `seconds`."""
         return self.runner.time(batch, streams, threads, seconds, most)
 
+    def load(self, arrivals: Mapping[str, Any], **run: Any) -> Any:
+        """Real load, see `open_loop.run_load`."""
+        from steelyard.measure.open_loop import run_load
+        from steelyard.records.arrivals import Arrivals
+
+        return msgspec.to_builtins(run_load(self.runner.serve, arrivals=msgspec.convert(arrivals, Arrivals), **run))
+
     def peak_memory_mb(self) -> float:
         """The most resident memory that this process ever had, and the other processes of the candidate."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -117,10 +118,20 @@ class Workbench:
         return measure_speed(self._child(candidate), candidate, reference, self.reference, quiet_ms, effort)
 
     def load(
-        self, candidate: Candidate, rate: float, arrivals: Arrivals, seconds: float, latency: Latency, seed: int = 0
+        self,
+        candidate: Candidate,
+        rate: float,
+        arrivals: Arrivals,
+        seconds: float,
+        latency: Latency,
+        service: Sequence[ServiceTime] = (),
+        seed: int = 0,
     ) -> Load:
-        """Real load for `seconds`: `rate` requests per second in this pattern, through the dispatcher that serves."""
-        return measure_load(self._child(candidate), candidate, rate, arrivals, seconds, latency, seed)
+        """Real load for `seconds`: `rate` requests per second in this pattern, through the dispatcher that serves.
+
+        The dispatcher plans with `service`, the candidate's measured service times.
+        """
+        return measure_load(self._child(candidate), candidate, rate, arrivals, seconds, latency, service, seed)
 
     def _child(self, candidate: Candidate) -> Child:
         if candidate.id not in self._open:

@@ -117,10 +117,12 @@ class Load(Record, tag=True):
     arrivals: str
     """The pattern, as it is typed: `poisson`, `gamma:2`, `trace:requests.csv`."""
     seconds: float
-    """From the first scheduled arrival to the last; a part at the beginning, which warms up, is not counted."""
+    """From the first scheduled arrival to the last; a short run before, which warms up, is not counted."""
     requests: int
     late: int
-    """Answered later than `bound_ms` after their scheduled arrival."""
+    """Answered later than `bound_ms` after their scheduled arrival, or given up: the queue only grew."""
+    late_once_sent: int
+    """The same, but counted from when the generator got to send it."""
     bound_ms: float
     quantiles_ms: tuple[float, ...]
     """Evenly spaced quantiles of the latency, from the minimum to the maximum."""

@@ -1,0 +1,190 @@
+"""Real load, inside the process that serves: requests sent at their scheduled times, whatever became of earlier ones.
+
+One thread sends and counts as part of the load: on a machine whose cores are all busy it takes time from the
+workers, as whatever receives requests in a server does. How late it was itself is told with every run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard.arrivals import Floats, arrival_times
+from steelyard.errors import Overloaded
+from steelyard.records.arrivals import Arrivals
+from steelyard.records.measurement import Load
+from steelyard.scheduling import profile_of
+from steelyard.serve.dispatcher import Dispatcher
+
+Serve = Callable[[int, int], None]
+"""Serves one batch of so many requests on one worker."""
+
+PR_SET_TIMERSLACK = 29
+QUANTILES = 101
+WARM_UP_S = 0.2
+HEAD_START_S = 0.01
+"""Between looking at the clock and the first arrival."""
+HOPELESS_S, HOPELESS_BOUNDS = 1.0, 30
+"""When this much work waits (in seconds of arrivals, and in latency bounds), no more is sent: the queue only grows."""
+
+
+class Sent:
+    """One request whose answer is timed. See `steelyard.serve.callers.Caller`."""
+
+    __slots__ = ("answered", "error")
+
+    def __init__(self) -> None:
+        self.answered = math.nan
+        self.error: BaseException | None = None
+
+    def begin(self) -> bool:
+        """It is still wanted."""
+        return True
+
+    def answer(self, answer: None) -> None:  # noqa: ARG002 - that there is one is all that counts
+        """Stop the clock."""
+        self.answered = time.monotonic()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the clock as well."""
+        self.answered = time.monotonic()
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of the requests. Times in seconds; of those that were no longer sent, NaN."""
+
+    due: Floats
+    sent: Floats
+    answered: Floats
+    batches: int
+    generator_s: float
+    """Processor time of the thread that sent."""
+
+
+def run_load(
+    serve: Serve,
+    workers: int,
+    plan_s: Sequence[float],
+    arrivals: Arrivals,
+    rate: float,
+    seconds: float,
+    bound_s: float,
+    seed: int,
+) -> Load:
+    """Send `rate` requests per second for `seconds` through a dispatcher; `plan_s`: what a batch of 1, 2 … takes.
+
+    Raises what `serve` raises.
+    """
+    drive(serve, workers, plan_s, _times(arrivals, rate, min(WARM_UP_S, seconds), bound_s, [seed, 1]), bound_s)
+    run = drive(serve, workers, plan_s, _times(arrivals, rate, seconds, bound_s, [seed, 0]), bound_s)
+    return summary(run, arrivals.words, rate, bound_s)
+
+
+def _times(arrivals: Arrivals, rate: float, seconds: float, bound_s: float, luck: list[int]) -> Floats:
+    return arrival_times(arrivals, rate, max(1, round(rate * seconds)), bound_s, np.random.default_rng(luck))
+
+
+def drive(serve: Serve, workers: int, plan_s: Sequence[float], times: Floats, bound_s: float) -> Run:
+    """Send requests at `times` (seconds from now, rising) and wait for all answers."""
+    batches = itertools.count()
+
+    def serve_all(worker: int, requests: Sequence[None]) -> Sequence[None]:
+        next(batches)
+        serve(worker, len(requests))
+        return requests
+
+    callers = [Sent() for _ in range(len(times))]
+    rate = len(times) / max(float(times[-1]), 1e-9)
+    most_waiting = 1 + int(rate * max(HOPELESS_S, HOPELESS_BOUNDS * bound_s))
+    with _no_garbage_of_ours(), Dispatcher(serve_all, profile_of(plan_s), workers, most_waiting) as dispatcher:
+        due = times + (time.monotonic() + HEAD_START_S)
+        sent, used = _send(dispatcher, callers, due.tolist(), bound_s)
+        dispatcher.close(drain=len(sent) == len(due))
+    for caller in callers:
+        if caller.error is not None and not isinstance(caller.error, Overloaded):
+            raise caller.error
+    answered = np.array([caller.answered for caller in callers])
+    return Run(due, np.array(sent + [math.nan] * (len(due) - len(sent))), answered, next(batches), used)
+
+
+def _send(
+    dispatcher: Dispatcher[None, None], callers: Sequence[Sent], due: Sequence[float], bound_s: float
+) -> tuple[list[float], float]:
+    """Send each request when it is due, those overdue at once; when each was sent, and the processor time it took."""
+    clock, sleep, put = time.monotonic, time.sleep, dispatcher.put
+    sent: list[float] = []
+    with _precise_sleep():
+        used = time.thread_time()
+        for caller, at in zip(callers, due, strict=True):
+            now = clock()
+            while now < at:
+                sleep(at - now)
+                now = clock()
+            try:
+                put(None, caller, at + bound_s)
+            except Overloaded:
+                break
+            sent.append(now)
+        return sent, time.thread_time() - used
+
+
+@contextlib.contextmanager
+def _no_garbage_of_ours() -> Iterator[None]:
+    """What was set up for measuring is not looked through by the garbage collector while the server works."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def _precise_sleep() -> Iterator[None]:
+    """Let this thread's sleeps end within some microseconds (Linux rounds them by 50 otherwise)."""
+    if sys.platform != "linux":
+        yield
+        return
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(PR_SET_TIMERSLACK, 1)
+    try:
+        yield
+    finally:
+        prctl(PR_SET_TIMERSLACK, 0)  # the default again
+
+
+def summary(run: Run, arrivals: str, rate: float, bound_s: float) -> Load:
+    """The run in numbers. Requests that were no longer sent are late."""
+    hopeless = max(HOPELESS_S, HOPELESS_BOUNDS * bound_s)
+    latency = np.nan_to_num(run.answered - run.due, nan=hopeless)
+    once_sent = np.nan_to_num(run.answered - run.sent, nan=hopeless)
+    span = float(np.nanmax(run.answered) - run.due[0])
+    return Load(
+        rate_per_s=rate,
+        arrivals=arrivals,
+        seconds=float(run.due[-1] - run.due[0]),
+        requests=len(latency),
+        late=int(np.count_nonzero(latency > bound_s)),
+        late_once_sent=int(np.count_nonzero(once_sent > bound_s)),
+        bound_ms=bound_s * 1e3,
+        quantiles_ms=_quantiles_ms(latency),
+        sent_late_ms=_quantiles_ms((run.sent - run.due)[~np.isnan(run.sent)]),
+        generator_share=run.generator_s / span,
+        mean_batch=float(np.count_nonzero(~np.isnan(run.answered))) / max(run.batches, 1),
+        answered_per_s=float(np.count_nonzero(~np.isnan(run.answered))) / span,
+    )
+
+
+def _quantiles_ms(seconds: Floats) -> tuple[float, ...]:
+    return tuple(float(f"{value * 1e3:.5g}") for value in np.quantile(seconds, np.linspace(0, 1, QUANTILES)))
