@@ -23,7 +23,7 @@ from steelyard.records.base import from_json, to_json
 from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import Failure, Load, Probe, ServiceTime, Speed
 from steelyard.records.requirements import Latency
-from steelyard.records.subject import Answers, Recipe, Subject
+from steelyard.records.subject import Answers, Recipe, Step, Subject
 
 IDLE_SHARE = 0.5
 """Of one candidate's memory limit, what all idle children together may hold; the longest unused is closed first."""
@@ -49,6 +49,7 @@ class Workbench:
         self._built = folder / "built"
         self._logs = folder / "logs"
         self._open: OrderedDict[str, Child] = OrderedDict()
+        self._unbuildable: dict[str, CandidateFailure] = {}
         for place in (self._built, self._logs):
             place.mkdir(parents=True, exist_ok=True)
         self._scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))
@@ -63,22 +64,37 @@ class Workbench:
         return self._built / self.subject.recipe(candidate).build_key
 
     def build(self, candidate: Candidate) -> float:
-        """Make the candidate's artefacts unless they are there; seconds it took."""
-        recipe, folder = self.subject.recipe(candidate), self.built_folder(candidate)
-        if recipe.build is None or (folder / BUILT).exists():
+        """Make the candidate's artefacts, and what they are made of, unless they are there; seconds it took."""
+        recipe = self.subject.recipe(candidate)
+        if recipe.build is None or (self.built_folder(candidate) / BUILT).exists():
             return 0.0
         start = time.monotonic()
+        base: dict[str, object] = {}
+        for step in (*recipe.before, Step(task=recipe.build, key=recipe.build_key)):
+            base = {"base": _told(self._made(step, base, self._log(candidate)))}
+        return time.monotonic() - start
+
+    def _made(self, step: Step, base: dict[str, object], log: Path) -> Path:
+        """The folder of what one step makes; a step that failed once is not tried again."""
+        folder = self._built / step.key
+        if (folder / BUILT).exists():
+            return folder
+        if step.key in self._unbuildable:
+            raise self._unbuildable[step.key]
         fresh = Path(tempfile.mkdtemp(prefix="building-", dir=self._built))
         try:
-            result = call(recipe.build, self.limits, self._log(candidate), self._stop, {"into": str(fresh)})
+            result = call(step.task, self.limits, log, self._stop, {"into": str(fresh)} | base)
             (fresh / BUILT).write_bytes(to_json(result))
             shutil.rmtree(folder, ignore_errors=True)
             fresh.rename(folder)
+        except CandidateFailure as failure:
+            self._unbuildable[step.key] = failure
+            raise
         except OSError as error:
             raise CandidateFailure("build", f"its artefacts could not be kept: {error}") from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        return time.monotonic() - start
+        return folder
 
     def probe(self, candidate: Candidate, items: int) -> tuple[Probe, Answers | None]:
         """The first look: build, open, serve one and the largest batch, answer the first items."""
@@ -192,4 +208,9 @@ def _argument(recipe: Recipe, folder: Path) -> dict[str, object]:
     """What `open` is called with: a recipe that builds nothing knows where its artefacts are."""
     if recipe.build is None:
         return dict(recipe.open.argument)
-    return dict(recipe.open.argument) | {"built": str(folder)} | from_json((folder / BUILT).read_bytes(), dict)
+    return dict(recipe.open.argument) | _told(folder)
+
+
+def _told(folder: Path) -> dict[str, object]:
+    """Of a step that was built: its folder, and what its build returned."""
+    return {"built": str(folder), **from_json((folder / BUILT).read_bytes(), dict)}

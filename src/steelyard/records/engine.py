@@ -57,17 +57,27 @@ class VariantSpec(Record):
 
     name: str
     maker: str
-    """Dotted path of `make(source: Path, into: Path, calibration: Mapping[str, Array]) -> Path`.
+    """Dotted path of `make(source: Path, into: Path, calibration: Mapping[str, Array], **settings) -> Path`.
 
     `source` is the model's main file, `into` an empty folder, the result the main file made in it."""
     reads: tuple[ModelFormat, ...]
     writes: ModelFormat | None
     """None: the format of the source."""
     runtimes: tuple[str, ...]
-    """Runtimes that can run the result."""
+    """Runtimes that can run the result; none: it is only there for other variants to be made of."""
     precisions: tuple[str, ...] = ("f32",)
     """Precisions in which the runtime shall compute what the variant leaves in float."""
+    settings: dict[str, str | int | float] = {}
+    """Handed to the maker by name."""
+    after: str = ""
+    """The variant that this one is made of, by name: the maker's `source` is what that one made. Empty: the model as it
+    was given. `reads` is the format of the model as it was given in either case."""
+    applies: str = ""
+    """Dotted path of `applies(info: ModelInfo) -> bool`: whether it is worth trying on such a model. Pure and light,
+    for it decides what is searched; the maker may still refuse. Empty: on every model that it reads."""
     calibrates: bool = False
+    revision: int = 1
+    """Raised when the maker makes something else of the same model."""
     packages: tuple[str, ...] = ()
     """Distributions whose versions change the result."""
     summary: str = ""

@@ -27,17 +27,27 @@ class Task(Record):
     argument: Mapping[str, Any]
 
 
+class Step(Record):
+    """Something to be built: its result is kept under its key, and shared by all that need it."""
+
+    task: Task
+    key: str
+
+
 class Recipe(Record):
     """How a child process makes one candidate ready.
 
     `build` is called once with `argument | {"into": folder}` and fills the folder; its result is kept under
     `build_key`, so candidates of equal key share it. `open` is then called with
-    `argument | {"built": folder}` and returns a Runner.
+    `argument | {"built": folder}` and what the build returned, and returns a Runner. The steps `before` are built in
+    the same way, one after the other: each, and at last `build`, finds under `"base"` what `open` would be told of the
+    step before it.
     """
 
     build: Task | None
     build_key: str
     open: Task
+    before: tuple[Step, ...] = ()
 
 
 class Runner(Protocol):

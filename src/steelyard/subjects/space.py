@@ -10,7 +10,7 @@ from steelyard.records.engine import RuntimeSpec, VariantSpec
 from steelyard.records.machine import Machine
 from steelyard.records.model import ModelInfo
 from steelyard.runtimes import RUNTIMES, lacking
-from steelyard.variants import VARIANTS
+from steelyard.variants import VARIANTS, applies
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 128}
 MOST_PROCESSES = 8
@@ -32,7 +32,7 @@ GPU_SPLITS = (Split(1, 1), Split(1, 2), Split(1, 4))
 def space(info: ModelInfo, machine: Machine) -> Iterator[Candidate]:
     """All candidates but the reference, in the order of the variants: what changes the answers least comes first."""
     for variant in VARIANTS.values():
-        if info.format not in variant.reads:
+        if info.format not in variant.reads or not applies(variant, info):
             continue
         for runtime in _runtimes(variant, info):
             for precision in _precisions(variant, runtime, machine):

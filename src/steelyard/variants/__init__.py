@@ -1,8 +1,8 @@
-"""What a model can be turned into: the table of variants, and the one way to make any of them.
+"""What a model can be turned into: the one way to make any of the variants in the table.
 
 The table is light: a variant's own module, and with it the tool that it needs, is imported when it is made.
-A variant of your own needs a `VariantSpec` in this table and a maker; `steelyard.testing.check_variant` tells whether
-it keeps the contract. Child processes read the table anew, so an entry made at run time is not seen by them.
+A variant of your own needs a `VariantSpec` in `variants/table.py` and a maker; `steelyard.testing.check_variant` tells
+whether it keeps the contract. Child processes read the table anew, so an entry made at run time is not seen by them.
 """
 
 from __future__ import annotations
@@ -11,73 +11,37 @@ import contextlib
 import importlib
 import io
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from steelyard.errors import CandidateFailure, SteelyardError, UsageError
 from steelyard.records.engine import Array, VariantSpec
+from steelyard.records.model import ModelInfo
+from steelyard.variants.table import VARIANTS
 
-VARIANTS: dict[str, VariantSpec] = {
-    # From what changes the answers least to what may change them most: they are proven in this order.
-    "original": VariantSpec(
-        name="original",
-        maker="steelyard.variants.original:make",
-        reads=("onnx", "openvino"),
-        writes=None,
-        runtimes=("onnxruntime", "openvino", "torch"),
-        summary="the model as it was given",
-    ),
-    "optimised": VariantSpec(
-        name="optimised",
-        maker="steelyard.variants.optimised:make",
-        reads=("onnx",),
-        writes="onnx",
-        runtimes=("onnxruntime",),
-        packages=("onnxruntime",),
-        summary="ONNX Runtime's graph optimisations made beforehand: loads sooner",
-    ),
-    "bf16": VariantSpec(
-        name="bf16",
-        maker="steelyard.variants.original:make",
-        reads=("onnx", "openvino"),
-        writes=None,
-        runtimes=("openvino",),
-        precisions=("bf16",),
-        summary="the model as it was given, computed in bfloat16",
-    ),
-    "int8-dynamic": VariantSpec(
-        name="int8-dynamic",
-        maker="steelyard.variants.int8_dynamic:make",
-        reads=("onnx",),
-        writes="onnx",
-        runtimes=("onnxruntime",),
-        packages=("onnx", "onnxruntime"),
-        summary="8-bit weights of matrix products and LSTMs; activations are scaled while it runs",
-    ),
-    "int8-nncf": VariantSpec(
-        name="int8-nncf",
-        maker="steelyard.variants.int8_nncf:make",
-        reads=("onnx", "openvino"),
-        writes="openvino",
-        runtimes=("openvino",),
-        precisions=("f32", "bf16"),
-        calibrates=True,
-        packages=("nncf", "openvino"),
-        summary="8-bit weights and activations, scaled once on calibration items by NNCF",
-    ),
-    "int8-static": VariantSpec(
-        name="int8-static",
-        maker="steelyard.variants.int8_static:make",
-        reads=("onnx",),
-        writes="onnx",
-        runtimes=("onnxruntime", "openvino"),
-        precisions=("f32", "bf16"),
-        calibrates=True,
-        packages=("onnx", "onnxruntime"),
-        summary="8-bit weights and activations, scaled once on calibration items by ONNX Runtime",
-    ),
-}
+__all__ = ["VARIANTS", "applies", "chain", "make", "make_step", "make_with"]
+
+
+def chain(name: str) -> tuple[VariantSpec, ...]:
+    """What is made one after the other to get at the variant `name`, itself the last.
+
+    Raises UsageError for an unknown name.
+    """
+    if name not in VARIANTS:
+        raise UsageError(f"there is no variant {name!r}", f"choose one of: {', '.join(sorted(VARIANTS))}")
+    return (*_bases(VARIANTS[name]), VARIANTS[name])
+
+
+def _bases(spec: VariantSpec) -> tuple[VariantSpec, ...]:
+    return chain(spec.after) if spec.after else ()
+
+
+def applies(spec: VariantSpec, info: ModelInfo) -> bool:
+    """Whether the variant, and what it is made of, is worth trying on such a model."""
+    return all(bool(_found(each.applies)(info)) for each in (*_bases(spec), spec) if each.applies)
 
 
 def make(name: str, source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
@@ -87,26 +51,42 @@ def make(name: str, source: Path, into: Path, calibration: Mapping[str, Array]) 
     do not calibrate ignore it. Raises UsageError for an unknown name, CandidateFailure (`build`) when the variant
     cannot be made of this model.
     """
-    if name not in VARIANTS:
-        raise UsageError(f"there is no variant {name!r}", f"choose one of: {', '.join(sorted(VARIANTS))}")
-    return make_with(VARIANTS[name], source, into, calibration)
+    return make_with(chain(name)[-1], source, into, calibration)
 
 
 def make_with(spec: VariantSpec, source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
-    """As `make`, for a variant that need not be in the table."""
+    """As `make`, for a variant that need not be in the table; what it is made of must be."""
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into) as folder:
+        for base in _bases(spec):
+            source = _made(base, source, Path(folder) / base.name, calibration)
+        return _made(spec, source, into, calibration)
+
+
+def make_step(name: str, source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
+    """As `make`, for a `source` that is already what the variant before it in its chain made."""
+    return _made(chain(name)[-1], source, into, calibration)
+
+
+def _made(spec: VariantSpec, source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
     if spec.calibrates and not any(len(items) for items in calibration.values()):
         raise CandidateFailure("build", f"{spec.name} needs calibration items, there are none")
     into.mkdir(parents=True, exist_ok=True)
-    module, _, function = spec.maker.partition(":")
     try:
         with _quiet():
-            return Path(getattr(importlib.import_module(module), function)(source, into, calibration))
+            return Path(_found(spec.maker)(source, into, calibration, **spec.settings))
     except SteelyardError:
         raise
     except MemoryError as error:
         raise CandidateFailure("memory", f"{spec.name} ran out of memory making a variant of {source.name}") from error
     except Exception as error:
         raise CandidateFailure("build", f"{spec.name} cannot be made of {source.name}: {_reason(error)}") from error
+
+
+def _found(dotted: str) -> Callable[..., Any]:
+    module, _, function = dotted.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 @contextlib.contextmanager
