@@ -1,5 +1,7 @@
 """The append-only store of measurements: what lets a search resume, and machines join one."""
 
+from steelyard.ledger.outage import Outages
+from steelyard.ledger.server import is_server, shown
 from steelyard.ledger.store import Ledger, SubjectLine
 
-__all__ = ["Ledger", "SubjectLine"]
+__all__ = ["Ledger", "Outages", "SubjectLine", "is_server", "shown"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from steelyard.errors import SteelyardError, UsageError
+from steelyard.ledger.server import is_server, meaning
 from steelyard.records.base import to_json
 from steelyard.records.measurement import Entry, Measurement
 
@@ -70,6 +71,12 @@ def entry_of(row: Any) -> Entry:
     return Entry(measurement=_MEASUREMENT.decode(row["body"]), **texts)
 
 
+def decoded(body: str) -> Measurement:
+    """The measurement in a body that was written by `row_of`."""
+    measurement: Measurement = _MEASUREMENT.decode(body)
+    return measurement
+
+
 def fits(body: bytes | str) -> bool:
     """Whether `body` is the JSON of a measurement."""
     try:
@@ -86,12 +93,17 @@ def in_rows(count: int) -> str:
 
 @contextlib.contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Errors of the database and the disk as UsageError, with what to do about them."""
+    """Errors of the database and the disk as UsageError (`Away` for a server out of reach), with what to do."""
     from sqlalchemy import exc
 
     try:
         yield
     except (exc.DBAPIError, sqlite3.Error, OSError) as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        hint = next((hint for mark, hint in _HINTS.items() if mark in reason), "check it, or name another ledger")
-        raise UsageError(f"the ledger {name} cannot be used: {reason}", hint) from error
+        cause = getattr(error, "orig", None) or error
+        if is_server(name):
+            reason, hint, kind = meaning(cause)
+        else:
+            reason, kind = " ".join(str(cause).split()), UsageError
+            hint = next((hint for mark, hint in _HINTS.items() if mark in reason), "check it, or name another ledger")
+        # Without its cause: the driver's own error may quote the whole address.
+        raise kind(f"the ledger {name} cannot be used: {reason}", hint) from None if is_server(name) else error

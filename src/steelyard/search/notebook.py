@@ -50,6 +50,14 @@ class Notebook:
         self._note(self._owner(kind, candidate), found)
         return found
 
+    def turn(self, kind: type[M], candidate: Candidate, what: str) -> M | None:
+        """Like `recall`; but None means that this run shall measure it, and that others on the ledger wait for it."""
+        known = self.recall(kind, candidate, what)
+        if known is None:
+            self._ledger.claim(self._key(candidate, what))
+            known = self.recall(kind, candidate, what)
+        return known
+
     def keep(self, candidate: Candidate, what: str, measurement: Measurement) -> None:
         """Append a measurement."""
         owner = self._owner(type(measurement), candidate)

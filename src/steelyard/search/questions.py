@@ -24,7 +24,7 @@ class Questions:
     def probe(self, candidate: Candidate, items: int) -> Probe:
         """The first look. What it depends on beyond the candidate: the limits and how many items."""
         what = f"probe {items} {self._bench.limits.memory_mb}"
-        known = self._notes.recall(Probe, candidate, self._failure) or self._notes.recall(Probe, candidate, what)
+        known = self._notes.recall(Probe, candidate, self._failure) or self._notes.turn(Probe, candidate, what)
         if known is not None and (known.failure is None or known.failure.kind != "timeout"):
             return known  # what took too long may do so no more: the limit or the machine may be another
         probe, answers = self._bench.probe(candidate, items)
@@ -52,7 +52,7 @@ class Questions:
 
     def glance(self, candidate: Candidate) -> tuple[ServiceTime, ...]:
         """Rough service times of one item and of a small batch."""
-        known = self._notes.recall(Speed, candidate, "glance")
+        known = self._notes.turn(Speed, candidate, "glance")
         if known is None:
             batches = sorted({1, min(GLANCE_BATCH, candidate.max_batch)})
             service = tuple(self._bench.glance(candidate, batch) for batch in batches)
@@ -66,13 +66,13 @@ class Questions:
 
     def speed(self, candidate: Candidate, quiet_ms: float, effort: float) -> Speed:
         """Careful service times; not kept until `keep_speed`."""
-        known = self._notes.recall(Speed, candidate, "speed")
+        known = self._notes.turn(Speed, candidate, "speed")
         return known or self._bench.speed(candidate, quiet_ms, effort)
 
     def timed_again(self, candidate: Candidate, quiet_ms: float) -> None:
         """Careful service times once more; of the two timings the quieter is kept."""
         before = self._notes.evidence([candidate])[candidate.id].speed
-        if self._notes.recall(Speed, candidate, "speed again") is None and before is not None:
+        if before is not None and self._notes.turn(Speed, candidate, "speed again") is None:
             again = self._bench.speed(candidate, quiet_ms, 1.0)
             quieter = min(before, again, key=lambda speed: speed.service[0].median_ms)
             self._notes.keep(candidate, "speed again", quieter)
@@ -85,7 +85,7 @@ class Questions:
     def quality(self, candidate: Candidate, start: int, stop: int) -> Quality:
         """The verdict's raw material on items [start, stop)."""
         what = f"quality {start} {stop}"
-        known = self._notes.recall(Quality, candidate, what)
+        known = self._notes.turn(Quality, candidate, what)
         if known is None:
             own, reference = self._answered(candidate, start, stop), self._reference(start, stop)
             known = self._bench.subject.judge(candidate.numerics, own, reference, start)
