@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.errors import CandidateFailure, DataError, UsageError
-from steelyard.metrics import METRICS, REPLICATES_KEPT, judge, metric
+from steelyard.metrics import METRICS, metric, targets_of
+from steelyard.metrics.judging import judge
+from steelyard.metrics.resampling import KEPT
 from steelyard.records.engine import Array
 from steelyard.verdicts import judge_quality
 
@@ -25,11 +27,12 @@ def ints(*values: int) -> Array:
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_every_metric_is_found_under_its_own_name(name: str) -> None:
     assert metric(name).name == name
-    assert metric(name).labelled == (name != "agreement")
+    assert metric(name).targets == targets_of(name)
+    assert metric(name).lower_is_better == (name in ("mse", "mae"))
 
 
 def test_an_unknown_metric_is_a_users_mistake_and_names_the_known() -> None:
-    with pytest.raises(UsageError, match=r"'acuracy'(.|\n)*accuracy, agreement, macro_f1, top5"):
+    with pytest.raises(UsageError, match=r"'acuracy'(.|\n)*did you mean accuracy(.|\n)*recall:cat"):
         metric("acuracy")
 
 
@@ -164,7 +167,7 @@ def test_the_bootstrap_is_paired_sorted_thinned_and_repeatable() -> None:
     candidate = np.where(rng.random(600) < 0.98, reference, (reference + 1) % 4)
     quality = judge(metric("macro_f1"), candidate, reference, truth, 0, seed=5)
     assert quality.paired is None
-    assert len(quality.values) == len(quality.drops) == REPLICATES_KEPT
+    assert len(quality.values) == len(quality.drops) == KEPT
     assert all(a <= b for a, b in pairwise(quality.values))
     assert all(a <= b for a, b in pairwise(quality.drops))
     assert quality.drops[0] < quality.drop < quality.drops[-1]

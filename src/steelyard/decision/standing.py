@@ -54,13 +54,14 @@ class Standing:
 
     def judged(self, quality: Quality, confidence: float) -> Judgement:
         """The verdict on some quality at some confidence."""
-        return judge_quality(quality, self.requirements.quality_floor, self.requirements.quality_drop, confidence)
+        limit = self.requirements.quality_limit(lower_is_better=quality.lower_is_better)
+        return judge_quality(quality, limit, self.requirements.quality_drop, confidence)
 
     def _confidence(self, quality: Quality) -> float:
         looks = self.split.looks
         if quality is self.evidence.confirmed or quality.items not in looks:
             return self.requirements.confidence
-        return spent(self.requirements.confidence, looks.index(quality.items) + 1, len(looks))
+        return spent(self.requirements.confidence, quality.items, looks)
 
     @cached_property
     def capacity(self) -> float:

@@ -16,7 +16,7 @@ from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
 from steelyard.measure.workbench import Workbench
-from steelyard.metrics import metric
+from steelyard.metrics import targets_of
 from steelyard.records.base import to_json
 from steelyard.records.data import Prepared
 from steelyard.records.job import Job
@@ -66,6 +66,7 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
     on_event(Event("reading", f"preparing {job.data.source}", 0, 1))
     prepared = prepare(workspace, job, info)
     subject = ModelSubject(info, prepared, metric_name(job, prepared), machine)
+    job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
     weighing = Weighing(subject=subject_info(job, subject), machine=machine, candidates=subject.candidates())
     with Ledger.open(job.ledger or workspace.ledger) as ledger:
         ledger.remember(subject.key, to_json(weighing).decode())
@@ -85,14 +86,16 @@ def limits_of(job: Job, machine: Machine) -> Limits:
 def prepare(workspace: Workspace, job: Job, info: ModelInfo) -> Prepared:
     """The job's data; labels are held against the number of classes that the model puts out."""
     shape = info.outputs[0].shape if info.outputs else ()
-    labelled = job.metric is None or metric(job.metric).labelled
-    classes = shape[-1] if labelled and len(shape) == 2 and shape[-1] not in (None, 1) else None
+    counted = job.metric is None or targets_of(job.metric) == "classes"
+    classes = shape[-1] if counted and len(shape) == 2 and shape[-1] not in (None, 1) else None
     return workspace.prepare(job.data, info, classes=classes)
 
 
 def metric_name(job: Job, prepared: Prepared) -> str:
-    """What was asked for; otherwise accuracy where there are labels and agreement where there are none."""
-    return job.metric or ("accuracy" if prepared.labels else "agreement")
+    """What was asked for; otherwise accuracy for class numbers, mse for measured values, agreement without labels."""
+    if job.metric or prepared.labels is None:
+        return job.metric or "agreement"
+    return "mse" if prepared.labels.dtype.startswith("float") else "accuracy"
 
 
 def subject_info(job: Job, subject: ModelSubject) -> SubjectInfo:

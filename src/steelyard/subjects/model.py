@@ -9,7 +9,9 @@ from pathlib import Path
 
 from steelyard.data.rows import read_rows
 from steelyard.errors import DataError
-from steelyard.metrics import judge, metric
+from steelyard.metrics import Metric, metric
+from steelyard.metrics.judging import judge
+from steelyard.metrics.own import OwnMetric
 from steelyard.records.base import digest
 from steelyard.records.candidate import Candidate, Numerics
 from steelyard.records.data import Prepared
@@ -21,7 +23,7 @@ from steelyard.runtimes import RUNTIMES, distribution
 from steelyard.subjects.space import space
 from steelyard.variants import VARIANTS
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when the way of measuring changes, so that older measurements are not mixed with newer ones."""
 WRONG_BY_ONE = 2.0
 """Labels shifted by one that make the reference this many times better are taken for a mistake."""
@@ -34,8 +36,8 @@ class ModelSubject:
         self.info = info
         self.data = data
         self.machine = machine
-        self.metric = metric(metric_name)
-        if self.metric.labelled and data.labels is None:
+        self.metric = metric(metric_name, data.classes)
+        if self.metric.targets in ("classes", "numbers") and data.labels is None:
             raise DataError(
                 f"the metric '{metric_name}' needs labels, and the data has none",
                 "name the labels (--labels), or use --metric agreement",
@@ -48,8 +50,9 @@ class ModelSubject:
 
     @cached_property
     def key(self) -> str:
-        """Model, data, metric."""
-        return digest(PROTOCOL, self.info.sha256, self.data.sha256, self.metric.name)
+        """Model, data, metric; of a metric of the user's own also its source."""
+        source = self.metric.source_hash if isinstance(self.metric, OwnMetric) else ""
+        return digest(PROTOCOL, self.info.sha256, self.data.sha256, self.metric.name, source)
 
     @property
     def split(self) -> Split:
@@ -58,7 +61,7 @@ class ModelSubject:
 
     @cached_property
     def labels(self) -> Answers | None:
-        """int64 [items that judge]."""
+        """Class numbers, or measured values, of the items that judge."""
         file = self.data.labels
         total = self.split.total
         return None if file is None else read_rows(Path(self.data.folder) / file.file, 0, total)
@@ -124,12 +127,11 @@ class ModelSubject:
         own = numerics == self._candidates[0].numerics
         if own and truth is not None and start == 0:
             self._check_labels(answers, truth)
-        quality = judge(self.metric, answers, reference, truth, start)
-        return Quality(**{name: getattr(quality, name) for name in Quality.__struct_fields__} | {"identical": own})
+        return judge(self.metric, answers, reference, truth, start, own=own)
 
     def _check_labels(self, answers: Answers, truth: Answers) -> None:
         """Refuse labels that fit the reference far better when they are all moved by one."""
-        if not self.metric.labelled:
+        if not checks_counting(self.metric) or truth.dtype.kind not in "iu":
             return
         value = self.metric.value(answers, truth)
         for offset in (-1, 1):
@@ -143,16 +145,11 @@ class ModelSubject:
 
     def versions(self, candidate: Candidate) -> Mapping[str, str]:
         """Packages that make and run it, and the way of measuring."""
-        variant, runtime = VARIANTS[candidate.variant], RUNTIMES[candidate.runtime]
-        packages = (*variant.packages, distribution(runtime), "numpy")
-        return _versions(packages) | {"protocol": str(PROTOCOL), "build": self._build_key(candidate)}
+        packages = (*packages_of(candidate.variant), distribution(RUNTIMES[candidate.runtime]), "numpy")
+        build = self.recipe(candidate).build_key
+        return versions_of(packages) | {"protocol": str(PROTOCOL), "build": build}
 
 
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+def checks_counting(judged_by: Metric) -> bool:
+    """Whether labels moved by one would show in it: the mean over classes, not one class alone."""
+    return judged_by.targets == "classes" and ":" not in judged_by.name

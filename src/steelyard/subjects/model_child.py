@@ -42,7 +42,12 @@ def open_runner(argument: Mapping[str, Any]) -> ModelRunner:
     session = open_session(candidate.runtime, Path(argument["built"]) / argument["main"], settings)
     files = {name: Path(file) for name, file in argument["inputs"].items()}
     return ModelRunner(
-        session, metric(argument["metric"]), files, argument["items"], candidate.max_batch, argument["fixed_batch"]
+        session,
+        metric(argument["metric"], argument["classes"]),
+        files,
+        argument["items"],
+        candidate.max_batch,
+        argument["fixed_batch"],
     )
 
 
