@@ -16,8 +16,9 @@ from steelyard.assets import mnist_model, mnist_test
 from steelyard.bundle import read_plan
 from steelyard.cli import show
 from steelyard.cli.progress import error_console, progress, stoppable
-from steelyard.cli.settings import Settings, collect
+from steelyard.cli.settings import Setting, Settings, collect
 from steelyard.errors import BundleError
+from steelyard.ledger import shown
 from steelyard.loop import order
 from steelyard.records.base import to_json
 from steelyard.records.job import Job
@@ -134,16 +135,21 @@ def report(bundle: Path, out: Path | None) -> None:
 
 def config(file: Path | None, form: str) -> None:
     """Print the settings."""
-    settings = collect({}, file)
+    settings = {name: Setting(_told(s.value), s.origin) for name, s in sorted(collect({}, file).items())}
     if form == "json":
-        _print_json({name: {"value": s.value, "origin": s.origin} for name, s in sorted(settings.items())})
+        _print_json({name: {"value": s.value, "origin": s.origin} for name, s in settings.items()})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("setting", "value", "from"):
         table.add_column(heading)
-    for name, setting in sorted(settings.items()):
+    for name, setting in settings.items():
         table.add_row(name, str(setting.value), setting.origin)
     Console().print(table)
+
+
+def _told(value: object) -> object:
+    """A setting as it may be shown: no password of an address."""
+    return shown(value) if isinstance(value, str) else value
 
 
 def doctor(form: str) -> None:

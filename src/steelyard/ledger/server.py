@@ -6,6 +6,7 @@ Error codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import re
 import ssl
@@ -42,7 +43,7 @@ _WORDED = {
 }
 
 
-class Away(UsageError):
+class Away(UsageError):  # noqa: N818 - a state, and perhaps a passing one
     """The server cannot be reached now; it may come back."""
 
 
@@ -60,6 +61,8 @@ def open_engine(where: str) -> Engine:
     """An engine for the URL; nothing has been asked of the server yet. Raises UsageError for what is wrong in it."""
     from sqlalchemy import create_engine
 
+    # A connection that broke is told in our own words; without a handler the pool's traceback would go to the terminal.
+    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
     url = _url(where)
     options = _options(url)
     # The driver breaks on None when the server asks for one; the server's own refusal of "" says more.

@@ -9,7 +9,7 @@ import msgspec
 
 from steelyard.decision import decide
 from steelyard.errors import UsageError
-from steelyard.ledger import Ledger
+from steelyard.ledger import Ledger, shown
 from steelyard.machines.here import this_machine
 from steelyard.records.base import from_json
 from steelyard.records.machine import Price
@@ -30,6 +30,7 @@ def decide_again(
     `subject` is the beginning of a subject's key or its name; empty: the one measured last. Raises `UsageError`
     when the ledger holds nothing that fits.
     """
+    requirements.check_currency(price)
     _must_exist(ledger)
     with Ledger.open(ledger) as opened:
         weighing = _weighing(opened, subject, ledger)
@@ -67,9 +68,9 @@ def _weighing(ledger: Ledger, subject: str, where: str | Path) -> Weighing:
     if fitting:
         return fitting[0]
     if not known:
-        raise UsageError(f"the ledger {where} holds no measurements yet", "weigh something first")
+        raise UsageError(f"the ledger {shown(where)} holds no measurements yet", "weigh something first")
     raise UsageError(
-        f"the ledger {where} holds nothing of '{subject}'",
+        f"the ledger {shown(where)} holds nothing of '{subject}'",
         "it holds: " + ", ".join(f"{w.subject.name} ({w.subject.key[:8]})" for w in known),
     )
 
@@ -79,7 +80,7 @@ def _read(told: str, where: str | Path) -> Weighing:
         return from_json(told, Weighing)
     except msgspec.DecodeError as error:
         raise UsageError(
-            f"the ledger {where} was written by another version: {error}", "weigh again to fill it anew"
+            f"the ledger {shown(where)} was written by another version: {error}", "weigh again to fill it anew"
         ) from error
 
 
