@@ -6,11 +6,13 @@ Three servers of the same model on the same machine, one at a time, in turn, eac
 (a) `plain`:   FastAPI, JSON lists, torch eager, one request at a time (glibc's malloc tuned for it, which helps it);
 (b) `careful`: FastAPI, raw bytes, ONNX Runtime as it comes, one request at a time;
 (c) `ours`:    the bundle of `steelyard weigh`, raw bytes through a minimal ASGI endpoint and Steelyard's dispatcher.
+With --olive PYTHON (the interpreter of an environment with `olive-ai onnxruntime requests psutil`) also:
+(d) `olive`:   what Olive's search chooses for the same model, served by the same endpoint and dispatcher as ours.
 
 Capacity is the highest rate tried at which the demanded share of requests is answered within the bound. All at most
 one point of quality below the reference. Needs the extras `bench` and `train`, and STEELYARD_DATA with `models` beside.
 
-    python benchmarks/bench_gain.py [--rounds 2] [mnist] [efficientnet] [lstm] [minilm]
+    python benchmarks/bench_gain.py [--rounds 2] [--olive PYTHON] [mnist] [efficientnet] [lstm] [minilm]
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ import numpy as np
 from bench_weigh import JOBS
 from gain.open_loop import load, poisson, post
 
+OLIVE_ITEMS, OLIVE_S = 1000, "120"
+"""How many items Olive may look at, and for how long each of its two searches lasts."""
 HERE = Path(__file__).parent / "gain"
 LATE = 0.05
 """Share of requests that may be late: the bound is on p95."""
@@ -60,6 +64,7 @@ class Case:
     inputs: Path
     text: list[bytes]
     raw: list[bytes]
+    olive: Path | None = None
 
     @property
     def bound_s(self) -> float:
@@ -96,8 +101,9 @@ def weighed(name: str, folder: Path) -> Case:
 def served(way: str, case: Case) -> Iterator[int]:
     """A server of its own process; its port."""
     port = _free_port()
-    if way == "ours":
-        command = [str(HERE / "ours.py"), str(case.bundle), str(port), str(case.inputs)]
+    if way in ("ours", "olive"):
+        place = case.bundle if way == "ours" else case.olive
+        command = [str(HERE / "ours.py"), str(place), str(port), str(case.inputs), f"{case.bound_s * 1000:g}"]
     else:
         command = [str(HERE / "plain.py"), {"plain": "torch", "careful": "ort"}[way], str(case.model)]
         command += [str(port), str(case.inputs)]
@@ -151,9 +157,27 @@ def saturated(port: int, requests: Sequence[bytes]) -> float:
         count *= 4 if took < 0.5 else 2
 
 
+def chosen_by_olive(case: Case, python: str) -> Case:
+    """The case with what Olive chooses, given the same items."""
+    folder = case.bundle.parent
+    prepared = next(folder.glob(".steelyard/**/judging")).parent
+    labels = np.load(prepared / "labels.npy")[:OLIVE_ITEMS]
+    inputs = {f"input:{f.stem}": np.load(f, mmap_mode="r")[:OLIVE_ITEMS] for f in (prepared / "judging").glob("*.npy")}
+    np.savez(folder / "olive.npz", labels=labels, **inputs)
+    script = [python, str(HERE / "olive_choice.py"), str(case.model), str(folder / "olive.npz")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([*script, str(folder / "olive"), OLIVE_S], check=False, env=environment, capture_output=True)
+    if done.returncode:
+        print(f"  Olive made nothing of {case.name}: {done.stderr.decode()[-300:]}", file=sys.stderr)
+        return case
+    return replace(case, olive=folder / "olive")
+
+
 def measured(case: Case, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Capacity and p95 of the three ways, in turn, `rounds` times."""
+    """Capacity and p95 of the ways, in turn, `rounds` times."""
     found: dict[str, list[tuple[float, float]]] = {"plain": [], "careful": [], "ours": []}
+    if case.olive is not None:
+        found["olive"] = []
     for number in range(rounds):
         for way, results in found.items():
             with served(way, case) as port:
@@ -165,19 +189,21 @@ def measured(case: Case, rounds: int) -> dict[str, list[tuple[float, float]]]:
 def row(case: Case, found: dict[str, list[tuple[float, float]]]) -> tuple[str, float, float]:
     """One line of the table in docs/benchmarks.md, and both gains."""
     best = {way: statistics.median(rate for rate, _ in results) for way, results in found.items()}
+    others = [way for way in found if way != "ours"]
     over = {
         way: [ours / max(other, 1e-9) for (ours, _), (other, _) in zip(found["ours"], found[way], strict=True)]
-        for way in ("plain", "careful")
+        for way in others
     }
     gains = {way: statistics.median(ratios) for way, ratios in over.items()}
     spread = {way: f"{min(ratios):.1f}–{max(ratios):.1f}" for way, ratios in over.items()}
     quality = case.plan["quality"]
+    olive = f"{gains['olive']:.2f}× ({spread['olive']})" if "olive" in gains else "–"
     text = (
         f"| {case.name} (p95 {BOUNDS_MS[case.name]:g} ms) | {case.plan['chosen']['id']} | {best['plain']:,.0f} | "
         f"{best['careful']:,.0f} | {best['ours']:,.0f} | {gains['plain']:.1f}× ({spread['plain']}) | "
         f"{gains['careful']:.2f}× ({spread['careful']}) | "
         f"{quality['drop'] * 100:.2f} (≤ {quality['bound'] * 100:.2f}) | "
-        f"{case.plan['capacity_per_replica']:,.0f} |"
+        f"{case.plan['capacity_per_replica']:,.0f} | {olive} |"
     )
     return text, gains["plain"], gains["careful"]
 
@@ -186,16 +212,19 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("models", nargs="*", default=list(BOUNDS_MS))
     options.add_argument("--rounds", type=int, default=2)
+    options.add_argument("--olive", metavar="PYTHON")
     chosen = options.parse_args()
     print(
         "| model | chosen | (a) plain req/s | (b) careful req/s | ours req/s "
-        "| over (a) | over (b) | drop, points | simulated |"
+        "| over (a) | over (b) | drop, points | simulated | over Olive |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     careful, missed = [], 0
     for name in chosen.models:
         with tempfile.TemporaryDirectory() as folder:
             case = weighed(name, Path(folder))
+            if chosen.olive:
+                case = chosen_by_olive(case, chosen.olive)
             text, plain_gain, careful_gain = row(case, measured(case, chosen.rounds))
         print(text, flush=True)
         careful.append(careful_gain)

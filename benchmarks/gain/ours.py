@@ -1,8 +1,9 @@
-"""A weighed bundle behind a minimal binary endpoint: raw bytes in and out, batches by Steelyard's dispatcher.
+"""A minimal binary endpoint: raw bytes in and out, batches by Steelyard's dispatcher. Run by `bench_gain.py`.
 
-    python ours.py BUNDLE PORT INPUTS.json
+    python ours.py BUNDLE PORT INPUTS.json BOUND_MS       what `steelyard weigh` chose
+    python ours.py OLIVE_OUT PORT INPUTS.json BOUND_MS    what Olive chose (see `olive_choice.py`), served alike
 
-INPUTS.json as for `plain.py`. Run by `bench_gain.py`. `steelyard serve` will take its place.
+INPUTS.json as for `plain.py`. `steelyard serve` will take its place.
 """
 
 from __future__ import annotations
@@ -13,38 +14,33 @@ import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import uvicorn
 
 from steelyard.bundle import read_bundle
-from steelyard.records.engine import SessionSettings
-from steelyard.records.plan import Plan
+from steelyard.records.engine import Session, SessionSettings
 from steelyard.runtimes import open_session
-from steelyard.scheduling import profile
+from steelyard.scheduling import Profile, profile, profile_of
 from steelyard.serve.dispatcher import Dispatcher
 
 PLANNED_QUANTILE = 0.9
+LARGEST_BATCH = 32
 INPUTS: list[dict[str, Any]] = json.loads(Path(sys.argv[3]).read_text())
 SIZES = [int(np.dtype(one["dtype"]).itemsize * np.prod(one["shape"])) for one in INPUTS]
 
 
+@dataclass(frozen=True)
 class Model:
-    """The chosen candidate of a bundle, opened."""
+    """Something that runs batches, on so many streams, with service times to plan by."""
 
-    def __init__(self, folder: Path) -> None:
-        bundle = read_bundle(folder)
-        chosen = bundle.plan.chosen
-        if chosen is None or chosen.instances > 1:
-            raise SystemExit("this endpoint runs one process and needs a plan that was met")
-        place = bundle.artefact(chosen.variant)
-        main = place / json.loads((place / "built.json").read_text())["main"]
-        settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=chosen.streams)
-        self.plan: Plan = bundle.plan
-        self.streams = chosen.streams
-        self._session = open_session(chosen.runtime, main, settings)
+    session: Session
+    streams: int
+    plan: Profile
 
     def serve(self, stream: int, bodies: Sequence[bytes]) -> list[bytes]:
         """One raw answer a raw request."""
@@ -53,7 +49,53 @@ class Model:
             rows = b"".join([body[at : at + size] for body in bodies])
             inputs[one["name"]] = np.frombuffer(rows, one["dtype"]).reshape(-1, *one["shape"])
             at += size
-        return [row.tobytes() for row in self._session.run(stream, inputs)[0]]
+        return [row.tobytes() for row in self.session.run(stream, inputs)[0]]
+
+
+def of_bundle(folder: Path) -> Model:
+    """The chosen candidate of a bundle, opened."""
+    bundle = read_bundle(folder)
+    figures = bundle.plan.chosen_figures
+    if figures is None or figures.candidate.instances > 1:
+        raise SystemExit("this endpoint runs one process and needs a plan that was met")
+    chosen = figures.candidate
+    place = bundle.artefact(chosen.variant)
+    main = place / json.loads((place / "built.json").read_text())["main"]
+    settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=chosen.streams)
+    plan = profile(figures.service, PLANNED_QUANTILE, chosen.max_batch)
+    return Model(open_session(chosen.runtime, main, settings), chosen.streams, plan)
+
+
+class OliveSession:
+    """The model that Olive made, with the settings that it tuned."""
+
+    def __init__(self, folder: Path) -> None:
+        tuned = json.loads((folder / "settings.json").read_text())["settings"].get("session_options", {})
+        options = onnxruntime.SessionOptions()
+        for name in ("inter_op_num_threads", "intra_op_num_threads"):
+            setattr(options, name, tuned.get(name) or 0)
+        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+
+    def run(self, stream: int, inputs: Mapping[str, Any]) -> Sequence[Any]:  # noqa: ARG002
+        """All outputs for one batch."""
+        outputs: Sequence[Any] = self._session.run(None, dict(inputs))
+        return outputs
+
+
+def of_olive(folder: Path) -> Model:
+    """What Olive chose; it is given batching too, which Olive itself does not plan."""
+    model = Model(OliveSession(folder), 1, profile_of([1.0]))
+    return Model(model.session, 1, profile_of([_seconds(model, size) for size in range(1, LARGEST_BATCH + 1)]))
+
+
+def _seconds(model: Model, size: int) -> float:
+    """The time of one batch: the nearly slowest of ten."""
+    body, took = bytes(sum(SIZES)), []
+    for _ in range(10):
+        start = time.perf_counter()
+        model.serve(0, [body] * size)
+        took.append(time.perf_counter() - start)
+    return sorted(took)[8]
 
 
 class Answers:
@@ -106,13 +148,9 @@ class Caller:
 class Endpoint:
     """A raw ASGI application."""
 
-    def __init__(self, model: Model) -> None:
-        chosen, latency = model.plan.chosen_figures, model.plan.requirements.latency
-        assert chosen is not None
-        assert latency is not None
-        plan = profile(chosen.service, PLANNED_QUANTILE, chosen.candidate.max_batch)
-        self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, plan, model.streams)
-        self._bound_s = latency.bound_ms / 1000
+    def __init__(self, model: Model, bound_s: float) -> None:
+        self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, model.plan, model.streams)
+        self._bound_s = bound_s
         self._answers: Answers | None = None
 
     async def __call__(
@@ -138,7 +176,9 @@ class Endpoint:
 
 
 if __name__ == "__main__":
-    endpoint = Endpoint(Model(Path(sys.argv[1])))
+    place = Path(sys.argv[1])
+    model = of_bundle(place) if (place / "plan.json").exists() else of_olive(place)
+    endpoint = Endpoint(model, float(sys.argv[4]) / 1000)
     uvicorn.run(
         endpoint,
         host="127.0.0.1",
