@@ -11,7 +11,7 @@ from pathlib import Path
 from steelyard.bundle import Bundle, check_place, write_bundle
 from steelyard.decision import decide
 from steelyard.errors import Interrupted
-from steelyard.ledger import Ledger
+from steelyard.ledger import Ledger, Outages, shown
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
@@ -68,7 +68,8 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
     subject = ModelSubject(info, prepared, metric_name(job, prepared), machine)
     job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
     weighing = Weighing(subject=subject_info(job, subject), machine=machine, candidates=subject.candidates())
-    with Ledger.open(job.ledger or workspace.ledger) as ledger:
+    outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)
+    with Ledger.open(job.ledger or workspace.ledger, outages) as ledger:
         ledger.remember(subject.key, to_json(weighing).decode())
         with Workbench(subject, workspace.folder, workspace.limits, stop) as bench:
             result = _search(Race(bench, ledger, machine, job.requirements, job.price, job.within_s, on_event), job)
@@ -123,7 +124,7 @@ def _search(race: Race, job: Job) -> Result:
     except Interrupted as interrupted:
         done = race.result().figures
         raise Interrupted(
-            f"stopped: {done.measured + done.resumed} measurements are kept in {job.ledger or job.work}",
+            f"stopped: {done.measured + done.resumed} measurements are kept in {shown(job.ledger or job.work)}",
             "run the same command again to go on where it stopped",
         ) from interrupted
 
