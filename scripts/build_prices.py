@@ -2,7 +2,7 @@
 
 Reads in `--source`: `aws_us_east_1.csv` (prices joined with the instance types' sizes), `SOURCE.txt` (commit) and
 `zz_generated.pricing_aws.go` (date and region; every price must agree with it).
-Writes into `--out`: `aws_us_east_1.csv` and `catalogue.toml`. The same source gives the same bytes.
+Writes into `--out`: `aws_us_east_1.csv` and `aws_us_east_1.toml`. The same source gives the same bytes.
 
     python scripts/build_prices.py --source FOLDER
 """
@@ -64,7 +64,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_machines(machines, options.out / NAME)
     notes = describe(generated, (options.source / "SOURCE.txt").read_text(encoding="utf-8"))
-    (options.out / "catalogue.toml").write_text(notes, encoding="utf-8", newline="\n")
+    (options.out / NAME).with_suffix(".toml").write_text(notes, encoding="utf-8", newline="\n")
     print(f"{len(machines)} machines")
 
 

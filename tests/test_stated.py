@@ -27,6 +27,7 @@ def test_everything_that_can_be_stated() -> None:
         scenario="server",
         memory_mb=2147.483648,
         budget_per_month=10 * (730 / 24),
+        budget_currency="USD",
         priority="knee",
         confidence=0.9,
         headroom=0.2,

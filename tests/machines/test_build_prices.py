@@ -13,7 +13,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "build_prices.py"
 SHIPPED = Path(str(files("steelyard.machines")))
-MADE = ("aws_us_east_1.csv", "catalogue.toml")
+MADE = ("aws_us_east_1.csv", "aws_us_east_1.toml")
 
 
 def build(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def test_source_without_its_commit_stops_it(copy: Path, tmp_path: Path) -> None:
 
 
 def test_origin_and_licence_are_kept() -> None:
-    notes = tomllib.loads((SHIPPED / "catalogue.toml").read_text(encoding="utf-8"))
+    notes = tomllib.loads((SHIPPED / "aws_us_east_1.toml").read_text(encoding="utf-8"))
     assert str(notes["date"]) == "2026-07-20"
     assert (notes["region"], notes["currency"], notes["file"]) == ("us-east-1", "USD", "aws_us_east_1.csv")
     assert notes["source"]["repository"] == "https://github.com/aws/karpenter-provider-aws"

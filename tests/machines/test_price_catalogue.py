@@ -1,4 +1,4 @@
-"""Reading catalogues: the shipped one, one's own, and faulty ones."""
+"""Reading catalogues: the shipped ones, one's own, and faulty ones."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
 
 def test_shipped_catalogue() -> None:
     shipped = {offer.name: offer for offer in offers()}
-    assert len(shipped) == 1345
+    assert len(shipped) == 1345 + 249 + 67
     assert shipped["c7a.large"] == Offer(
-        name="c7a.large", per_hour=0.10264, currency="USD", vcpu=2, memory_mb=4294, arch="x86_64", cpu_vendor="amd"
+        name="c7a.large",
+        per_hour=0.10264,
+        currency="USD",
+        vcpu=2,
+        memory_mb=4294,
+        arch="x86_64",
+        cpu_vendor="amd",
+        cpu="AMD EPYC Genoa",
+        features=("avx2", "f16c", "fma", "avx512f", "avx512_vnni", "avx512_bf16"),
+        source="AWS on-demand us-east-1, 2026-07-20 (catalogue shipped with Steelyard)",
     )
     assert (shipped["g6.12xlarge"].gpu_count, shipped["g6.12xlarge"].gpu_name) == (4, "l4")
     assert shipped["c7g.large"].arch == "aarch64"
@@ -29,7 +38,7 @@ def test_shipped_catalogue() -> None:
 
 def test_own_catalogue_in_dollars(tmp_path: Path) -> None:
     (offer,) = offers(written(tmp_path, "machine,usd_per_hour\nbox,0.5\n"))
-    assert offer == Offer(name="box", per_hour=0.5, currency="USD")
+    assert offer == Offer(name="box", per_hour=0.5, currency="USD", source="own.csv (catalogue of your own)")
 
 
 def test_own_catalogue_in_another_currency_with_everything(tmp_path: Path) -> None:
@@ -51,8 +60,9 @@ def test_own_catalogue_in_another_currency_with_everything(tmp_path: Path) -> No
         cpu_vendor="amd",
         gpu_count=1,
         gpu_name="L4",
+        source="own.csv (catalogue of your own)",
     )
-    assert second == Offer(name="b", per_hour=1.0, currency="CHF")
+    assert second == Offer(name="b", per_hour=1.0, currency="CHF", source="own.csv (catalogue of your own)")
 
 
 @pytest.mark.parametrize(
@@ -70,10 +80,15 @@ def test_own_catalogue_in_another_currency_with_everything(tmp_path: Path) -> No
         ("machine,usd_per_hour\na,0\n", "line 2: usd_per_hour is a number above 0, got '0'"),
         ("machine,usd_per_hour\na,nan\n", "line 2: usd_per_hour is a number above 0, got 'nan'"),
         ("machine,usd_per_hour\na,1e999\n", "line 2: usd_per_hour is a number above 0, got '1e999'"),
-        ("machine,usd_per_hour\na,\n", "line 2: usd_per_hour is a number above 0, got ''"),
+        ("machine,usd_per_hour\na,\n", "line 2: usd_per_hour is empty: a machine without a price"),
         ("machine,price_per_hour,currency\na,x,EUR\n", "line 2: price_per_hour is a number above 0, got 'x'"),
-        ("machine,price_per_hour,currency\na,1,\n", "line 2: the currency is empty"),
-        ("machine,usd_per_hour\n,1\n", "line 2: the name of the machine is empty"),
+        ("machine,price_per_hour,currency\na,1,\n", "line 2: currency is a code of three letters such as EUR, got ''"),
+        ("machine,price_per_hour,currency\na,1,euros\n", "line 2: currency is a code of three letters"),
+        ("machine,price_per_hour,currency\na,1,EUX\n", "such as EUR, got 'EUX'"),
+        ("machine,usd_per_hour,spot_usd_per_hour\na,1,0\n", "line 2: spot_usd_per_hour is a number above 0, got '0'"),
+        ("machine,usd_per_hour,spot_usd_per_hour\na,1,-2\n", "spot_usd_per_hour is a number above 0, got '-2'"),
+        ("machine,usd_per_hour,spot_price_per_hour\na,1,1\n", "both usd_per_hour and spot_price_per_hour"),
+        ("machine,usd_per_hour\n,1\n", "line 2: machine is empty"),
         ("machine,usd_per_hour\na,1\nb,2\na,3\n", "line 4: a was given already in line 2"),
         ("machine,usd_per_hour\na,1\nb,1,5\n", "line 3: expected 2 fields as in the header, got 3"),
         ("machine,usd_per_hour\na\n", "line 2: expected 2 fields as in the header, got 1"),
@@ -121,3 +136,51 @@ def test_price_from_ones_own_catalogue(tmp_path: Path) -> None:
     assert price.source == "own.csv (catalogue of your own)"
     with pytest.raises(UsageError, match=r"'c7a\.large' is not in own\.csv \(1 machines\)"):
         price_of("c7a.large", path)
+
+
+def test_each_cloud_has_prices_with_region_date_and_processor() -> None:
+    shipped = {offer.name: offer for offer in offers()}
+    google, azure = shipped["n2d-standard-2"], shipped["Standard_D2s_v5"]
+    assert (google.per_hour, google.spot_per_hour, google.vcpu, google.memory_mb) == (0.084492, 0.037436, 2, 8589)
+    assert google.source.startswith("GCP on-demand and spot us-central1, 2026 ")
+    assert (azure.per_hour, azure.spot_per_hour) == (0.096, None)
+    assert azure.source.startswith("Azure pay-as-you-go eastus2, 2023-12-18 ")
+    assert {"amx_int8", "amx_bf16"} <= set(shipped["c3-standard-4"].features) & set(shipped["m7i.large"].features)
+    assert shipped["Standard_D2ps_v5"].arch == shipped["c4a-standard-4"].arch == "aarch64"
+    assert (shipped["g2-standard-24"].gpu_count, shipped["g2-standard-24"].gpu_name) == (2, "L4")
+
+
+def test_shipped_spot_prices_are_below_those_on_demand() -> None:
+    both = [(offer.spot_per_hour, offer.per_hour) for offer in offers() if offer.spot_per_hour is not None]
+    assert len(both) == 249
+    assert all(0 < spot < on_demand for spot, on_demand in both)
+
+
+@pytest.mark.parametrize("series", ["n2d-standard", "c3-standard", "Standard_D{}s_v5", "Standard_F{}s_v2"])
+def test_prices_within_a_series_rise_with_its_vcpu(series: str) -> None:
+    of_series = [o for o in offers() if series.format(o.vcpu) in o.name]
+    assert len(of_series) > 5
+    assert max(o.per_hour / (o.vcpu or 1) for o in of_series) == pytest.approx(
+        min(o.per_hour / (o.vcpu or 1) for o in of_series), rel=0.01
+    )
+
+
+def test_own_catalogue_with_spot_prices_dates_and_sources(tmp_path: Path) -> None:
+    text = (
+        "machine,price_per_hour,spot_price_per_hour,currency,cpu,features,date,source\n"
+        "box,0.5,0.2,EUR,Epyc,AVX512_VNNI avx2,2026-11-01,https://example.org/prices\nother,1,,EUR,,,,\n"
+    )
+    box, other = offers(written(tmp_path, text))
+    assert (box.spot_per_hour, other.spot_per_hour) == (0.2, None)
+    assert (box.cpu, box.features) == ("Epyc", ("avx2", "avx512_vnni"))
+    assert box.source == "own.csv (catalogue of your own), 2026-11-01, https://example.org/prices"
+
+
+def test_spot_price_by_name(tmp_path: Path) -> None:
+    price = price_of("n2d-standard-2", spot=True)
+    assert (price.per_hour, price.other_per_hour, price.spot) == (0.037436, 0.084492, True)
+    on_demand = price_of("n2d-standard-2")
+    assert (on_demand.per_hour, on_demand.other_per_hour, on_demand.spot) == (0.084492, 0.037436, False)
+    with pytest.raises(UsageError, match=r"no spot price of m7a\.large is known") as caught:
+        price_of("m7a.large", spot=True)
+    assert "--price 0.03USD/h --machine m7a.large --spot" in caught.value.hint

@@ -61,6 +61,7 @@ def test_price_as_people_write_it(text: str, per_hour: float, currency: str) -> 
         ("1.0.0/h", "an amount, a currency and a time unit"),
         ("nan/h", "an amount, a currency and a time unit"),
         ("1e3USD/h", "an amount, a currency and a time unit"),
+        ("1XYZ/h", "unknown currency 'XYZ' in '1XYZ/h'"),
         ("1DOLLAR/h", "an amount, a currency and a time unit"),
         ("1USD/h/h", "an amount, a currency and a time unit"),
         ("٣USD/h", "an amount, a currency and a time unit"),
@@ -98,7 +99,7 @@ def test_price_by_name() -> None:
 def test_unknown_name_gets_the_nearest(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         price_of(name)
-    assert f"the machine {name!r} is not in the catalogue shipped with Steelyard" in caught.value.message
+    assert f"the machine {name!r} is not in the catalogues shipped with Steelyard" in caught.value.message
     assert "did you mean c7a.large" in caught.value.hint
     assert "--price 0.10USD/h" in caught.value.hint
 
@@ -165,7 +166,7 @@ def test_mismatch_by_name_in_ones_own_catalogue(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text("machine,usd_per_hour,vcpu\nbox,1,3\n")
     assert mismatch("box", machine(), path) == ["box has 3 vCPU, the measurements were made on 2."]
-    with pytest.raises(UsageError, match="not in the catalogue shipped"):
+    with pytest.raises(UsageError, match="not in the catalogues shipped"):
         mismatch("box", machine())
 
 

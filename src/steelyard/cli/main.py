@@ -51,8 +51,10 @@ Budget = Annotated[Text, typer.Option(help="Money for all replicas: 200USD/month
 Priority = Annotated[Text, typer.Option(help="cost, speed, quality or knee.", rich_help_panel=REQUIRED)]
 Confidence = Annotated[Text, typer.Option(help="Of every verdict; 95% unless said.", rich_help_panel=REQUIRED)]
 Headroom = Annotated[Text, typer.Option(help="Capacity to keep free: 20%.", rich_help_panel=REQUIRED)]
+Spare = Annotated[Text, typer.Option(help="Replicas kept for failure: 1 is n+1.", rich_help_panel=REQUIRED)]
 PriceText = Annotated[Text, typer.Option(help="Of one machine: 0.10USD/h.", rich_help_panel=PRICES)]
 MachineName = Annotated[Text, typer.Option(help="Price of a known machine: m7a.large.", rich_help_panel=PRICES)]
+Spot = Annotated[bool | None, typer.Option("--spot", help="Pay the spot price, and keep replicas to spare.", rich_help_panel=PRICES)]  # fmt: skip  # noqa: E501
 Catalogue = Annotated[Text, typer.Option(help="CSV of your own prices.", rich_help_panel=PRICES)]
 Data = Annotated[Text, typer.Option(help=".npz, folder of class folders, images with --manifest, or package.module:function.", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
 Labels = Annotated[Text, typer.Option(help="Array or column that holds the labels.", rich_help_panel=DATA)]
@@ -109,8 +111,10 @@ def weigh(
     priority: Priority = None,
     confidence: Confidence = None,
     headroom: Headroom = None,
+    spare: Spare = None,
     price: PriceText = None,
     machine: MachineName = None,
+    spot: Spot = None,
     catalogue: Catalogue = None,
     within: Within = None,
     out: OutFolder = None,
@@ -157,8 +161,10 @@ def decide(
     priority: Priority = None,
     confidence: Confidence = None,
     headroom: Headroom = None,
+    spare: Spare = None,
     price: PriceText = None,
     machine: MachineName = None,
+    spot: Spot = None,
     catalogue: Catalogue = None,
     work: Work = None,
     ledger: LedgerPlace = None,

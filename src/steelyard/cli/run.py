@@ -22,6 +22,7 @@ from steelyard.ledger import shown
 from steelyard.loop import order
 from steelyard.records.base import to_json
 from steelyard.records.job import Job
+from steelyard.records.machine import Price
 from steelyard.records.plan import Plan
 from steelyard.report.page import write as write_report
 
@@ -71,12 +72,12 @@ def demo(flags: dict[str, Any], form: str) -> NoReturn:
 def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
     """Decide from the ledger; a bundle gives the subject and the requirements that are not said anew."""
     settings = collect(flags, config)
-    requirements, (price, warnings) = order.requirements(settings.words), order.price(settings.words)
-    if bundle is not None:
+    if bundle is None:
+        requirements, (price, warnings) = order.requirements(settings.words), order.price(settings.words)
+    else:
         plan = read_plan(bundle)
         subject = subject or plan.subject.key
-        requirements = _said_anew(settings, plan)
-        price = price if "price" in settings or "machine" in settings else plan.price
+        requirements, (price, warnings) = _said_anew(settings, plan), _priced_anew(settings, plan)
     ledger = settings.words.get("ledger") or Path(settings.words["work"]) / "ledger.db"
     plan = loop.decide_again(ledger, requirements, price, subject=subject, warnings=warnings)
     if form == "json":
@@ -84,6 +85,15 @@ def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Pat
     elif form == "human":
         show.show_plan(Console(), plan)
     sys.exit(0 if plan.status == "met" else NOT_MET)
+
+
+def _priced_anew(settings: Settings, plan: Plan) -> tuple[Price, tuple[str, ...]]:
+    """The plan's price, unless another one was said now; `--spot` alone means the plan's machine."""
+    said = {name for name in order.PRICE if name in settings and settings[name].origin != "default"}
+    if not said:
+        return plan.price, ()
+    named = {} if said & {"price", "machine"} else {"machine": plan.price.machine}
+    return order.price(settings.words | named)
 
 
 def _said_anew(settings: Settings, plan: Plan) -> Any:
@@ -101,10 +111,13 @@ def _said_anew(settings: Settings, plan: Plan) -> Any:
         "priority": "priority",
         "confidence": "confidence",
         "headroom": "headroom",
+        "spare": "spare",
     }
     changed = {fields[name]: getattr(fresh, fields[name]) for name in said}
     if "quality" in said:
         changed["quality_ceiling"] = fresh.quality_ceiling
+    if "budget" in said:
+        changed["budget_currency"] = fresh.budget_currency
     if "latency" in said and "scenario" not in said:
         changed["scenario"] = "server"
     return msgspec.structs.replace(plan.requirements, **changed)

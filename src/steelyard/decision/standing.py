@@ -80,8 +80,8 @@ class Standing:
 
     @property
     def replicas(self) -> int | None:
-        """For the required rate."""
-        return replicas_for(self.capacity, self.requirements)
+        """For the required rate, those to spare counted."""
+        return replicas_for(self.capacity, self.requirements, self.price)
 
     @cached_property
     def latency(self) -> LatencyFigures:

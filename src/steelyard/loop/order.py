@@ -13,7 +13,7 @@ import msgspec
 
 from steelyard.errors import UsageError
 from steelyard.machines.here import this_machine
-from steelyard.machines.prices import mismatch, parse_price, price_of
+from steelyard.machines.prices import is_known, mismatch, parse_price, price_of
 from steelyard.records import stated
 from steelyard.records.data import DataSpec, Preprocess
 from steelyard.records.job import Job
@@ -24,10 +24,11 @@ T = TypeVar("T")
 
 REQUIREMENTS = (
     "latency", "quality", "quality_drop", "rate", "scenario", "memory", "budget", "priority", "confidence", "headroom",
+    "spare",
 )  # fmt: skip
 PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
 DATA = ("labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
-PRICE = ("price", "machine", "catalogue")
+PRICE = ("price", "machine", "catalogue", "spot")
 RUN = ("metric", "out", "work", "ledger", "within", "candidate_time", "candidate_memory")
 WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess")
 """Every word but the model and the data themselves."""
@@ -35,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "quality_drop": "1%",
     "confidence": "95%",
     "headroom": "0%",
+    "spot": False,
     "priority": "cost",
     "within": "10min",
     "candidate_time": "5min",
@@ -84,17 +86,26 @@ def requirements(words: Mapping[str, Any]) -> Requirements:
 
 def price(words: Mapping[str, Any]) -> tuple[Price, tuple[str, ...]]:
     """What a machine costs, and where the priced machine differs from this one."""
-    said, machine = words.get("price"), words.get("machine")
-    catalogue = words.get("catalogue")
+    said, machine, catalogue = (words.get(name) for name in ("price", "machine", "catalogue"))
+    place, spot = None if catalogue is None else Path(str(catalogue)), stated.yes(words.get("spot", False), "--spot")
     if said is not None:
-        given = parse_price(str(said))
-        return (given if machine is None else msgspec.structs.replace(given, machine=str(machine))), ()
+        return _given_price(str(said), None if machine is None else str(machine), place, spot)
     if machine is None:
         if catalogue is not None:
             raise UsageError("a catalogue is no use without a machine's name", "add --machine NAME")
+        if spot:
+            raise UsageError("a spot price was asked for and no price given", "add --machine NAME or --price 0.03USD/h")
         return Price(), ()
-    place = None if catalogue is None else Path(str(catalogue))
-    return price_of(str(machine), place), tuple(mismatch(str(machine), this_machine(), place))
+    return price_of(str(machine), place, spot=spot), tuple(mismatch(str(machine), this_machine(), place))
+
+
+def _given_price(said: str, machine: str | None, place: Path | None, spot: bool) -> tuple[Price, tuple[str, ...]]:
+    """A price as it was said; the machine is any name, compared with this one where a catalogue knows it."""
+    given = msgspec.structs.replace(parse_price(said), spot=spot)
+    if machine is None:
+        return given, ()
+    told = tuple(mismatch(machine, this_machine(), place)) if is_known(machine, place) else ()
+    return msgspec.structs.replace(given, machine=machine), told
 
 
 def data(words: Mapping[str, Any]) -> DataSpec:

@@ -1,9 +1,10 @@
-"""Catalogues of machines and their prices: the one shipped with Steelyard, and the user's own CSV files."""
+"""Catalogues of machines and their prices: those shipped with Steelyard, and the user's own CSV files."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
@@ -11,13 +12,18 @@ from pathlib import Path
 
 from steelyard.errors import UsageError
 from steelyard.machines.cpu import architecture
+from steelyard.machines.processors import processor_of
 from steelyard.records.base import Record
+from steelyard.records.currencies import CODES
 
 MOST_BYTES = 20_000_000
 MIB = 1024**2
+SPOT = ("spot_usd_per_hour", "spot_price_per_hour")
+SHIPPED = ("aws_us_east_1", "gcp_us_central1", "azure_eastus2")
 FORM = (
     "a catalogue is a CSV file with a header; its columns are machine and usd_per_hour, or machine, price_per_hour "
-    "and currency; vcpu, memory_mib, arch, cpu_vendor, gpu_count and gpu_name may be added"
+    "and currency; spot_usd_per_hour or spot_price_per_hour, vcpu, memory_mib, arch, cpu_vendor, cpu, features, "
+    "gpu_count, gpu_name, date and source may be added"
 )
 
 
@@ -36,15 +42,27 @@ class Offer(Record):
     gpu_count: int = 0
     """0 with a `gpu_name`: a part of one GPU."""
     gpu_name: str = ""
+    spot_per_hour: float | None = None
+    """What it costs when it may be taken away at any moment."""
+    cpu: str = ""
+    features: tuple[str, ...] = ()
+    """Instruction sets as a `Machine` has them; empty: not known."""
+    source: str = ""
+    """Where the price comes from, and of when it is."""
 
 
 def offers(catalogue: Path | None = None) -> list[Offer]:
-    """All machines of a catalogue in its order; None: the shipped one. UsageError by line for a faulty file."""
-    path = catalogue or _shipped("aws_us_east_1.csv")
+    """All machines of a catalogue in its order; None: the shipped ones. UsageError by line for a faulty file."""
+    if catalogue is not None:
+        return _offers(catalogue, f"{catalogue.name} (catalogue of your own)")
+    return [offer for name in SHIPPED for offer in _offers(_shipped(f"{name}.csv"), _origin(name))]
+
+
+def _offers(path: Path, origin: str) -> list[Offer]:
     found: dict[str, tuple[int, Offer]] = {}
     for number, row in _rows(path.name, _text(path)):
         where = f"{path.name}, line {number}"
-        offer = _offer(row, where)
+        offer = _offer(row, where, origin)
         if offer.name in found:
             raise _fault(where, f"{offer.name} was given already in line {found[offer.name][0]}")
         found[offer.name] = (number, offer)
@@ -53,11 +71,9 @@ def offers(catalogue: Path | None = None) -> list[Offer]:
     return [offer for _, offer in found.values()]
 
 
-def source_of(catalogue: Path | None = None) -> str:
-    """Where the prices come from, for people."""
-    if catalogue is not None:
-        return f"{catalogue.name} (catalogue of your own)"
-    notes = tomllib.loads(_shipped("catalogue.toml").read_text(encoding="utf-8"))
+def _origin(name: str) -> str:
+    """Where a shipped catalogue comes from, for people."""
+    notes = tomllib.loads(_shipped(f"{name}.toml").read_text(encoding="utf-8"))
     return f"{notes['title']} {notes['region']}, {notes['date']} (catalogue shipped with Steelyard)"
 
 
@@ -101,17 +117,21 @@ def _columns(name: str, header: list[str]) -> list[str]:
         raise UsageError(f"{name} has the column {twice!r} more than once", FORM)
     if "machine" not in columns or not ("usd_per_hour" in columns or {"price_per_hour", "currency"} <= set(columns)):
         raise UsageError(f"{name} lacks the columns of a catalogue, it has: {', '.join(columns) or 'none'}", FORM)
-    if "usd_per_hour" in columns and "price_per_hour" in columns:
-        raise UsageError(f"{name} has both usd_per_hour and price_per_hour: one of them must go", FORM)
+    for one, other in itertools.product(("usd_per_hour", SPOT[0]), ("price_per_hour", SPOT[1])):
+        if one in columns and other in columns:
+            raise UsageError(f"{name} has both {one} and {other}: one of them must go", FORM)
     return columns
 
 
-def _offer(row: Mapping[str, str], where: str) -> Offer:
+def _offer(row: Mapping[str, str], where: str, origin: str) -> Offer:
     in_dollars = "usd_per_hour" in row
     currency = "USD" if in_dollars else row["currency"].upper()
-    if not row["machine"] or not currency:
-        raise _fault(where, "the name of the machine is empty" if not row["machine"] else "the currency is empty")
+    if not row["machine"]:
+        raise _fault(where, "machine is empty")
+    if currency not in CODES:
+        raise _fault(where, f"currency is a code of three letters such as EUR, got {row['currency']!r}")
     mib = _count(row, "memory_mib", where)
+    cpu, features = processor_of(row["machine"])
     return Offer(
         name=row["machine"],
         per_hour=_price(row, "usd_per_hour" if in_dollars else "price_per_hour", where),
@@ -122,7 +142,19 @@ def _offer(row: Mapping[str, str], where: str) -> Offer:
         cpu_vendor=row.get("cpu_vendor", "").lower(),
         gpu_count=_count(row, "gpu_count", where) or 0,
         gpu_name=row.get("gpu_name", ""),
+        spot_per_hour=_spot(row, where),
+        cpu=row.get("cpu") or cpu,
+        features=tuple(sorted(row.get("features", "").lower().split())) or features,
+        source=", ".join(part for part in (origin, row.get("date", ""), row.get("source", "")) if part),
     )
+
+
+def _spot(row: Mapping[str, str], where: str) -> float | None:
+    """The spot price; a row without one has none."""
+    for column in SPOT:
+        if row.get(column):
+            return _price(row, column, where)
+    return None
 
 
 def _price(row: Mapping[str, str], column: str, where: str) -> float:
@@ -130,6 +162,8 @@ def _price(row: Mapping[str, str], column: str, where: str) -> float:
         price = float(row[column])
     except ValueError:
         price = float("nan")
+    if not row[column]:
+        raise _fault(where, f"{column} is empty: a machine without a price cannot be chosen, leave its line out")
     if not 0 < price < float("inf"):
         raise _fault(where, f"{column} is a number above 0, got {row[column]!r}")
     return price

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steelyard.errors import UsageError
-from steelyard.machines.catalogue import Offer, offers, source_of
-from steelyard.records.machine import Machine, Price
+from steelyard.machines.catalogue import Offer, offers
+from steelyard.records.currencies import CODES, SYMBOLS
+from steelyard.records.machine import HOURS_PER_MONTH, Machine, Price
 
-__all__ = ["Offer", "mismatch", "offers", "parse_price", "price_of"]
+__all__ = ["Offer", "is_known", "mismatch", "offers", "parse_price", "price_of"]
 
-HOURS_PER_MONTH = 730.0
-"""365 days of 24 hours over 12 months: how clouds count a month."""
 HOURS = {"h": 1.0, "hr": 1.0, "hour": 1.0, "mo": HOURS_PER_MONTH, "month": HOURS_PER_MONTH}
-SYMBOLS = {"$": "USD", "€": "EUR", "£": "GBP"}
 FORMS = "accepted are for example 0.10USD/h, $0.10/h, 0.10 EUR/hour, 72USD/month (730 hours) and 0.10/h (USD)"
 PRICE = re.compile(
     r"\s*(?P<symbol>[$€£])?\s*(?P<amount>[+-]?(?:\d+\.?\d*|\.\d+))\s*(?P<currency>[$€£]|[A-Za-z]{3})?"
@@ -28,6 +26,8 @@ MEMORY_SHARE = 0.15
 """A system shows somewhat less memory than the machine is sold with; a difference above this share is told."""
 VENDORS = {"amd": "amd", "intel": "intel", "apple": "apple"}
 FEWEST_LETTERS_ALIKE = 0.6
+FAST = ("avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx_vnni", "i8mm", "bf16", "dotprod")
+"""Instruction sets that change the arithmetic of int8 and bfloat16."""
 
 
 def parse_price(text: str) -> Price:
@@ -58,13 +58,34 @@ def _currency(match: re.Match[str], text: str) -> str:
     named = {SYMBOLS.get(part, part.upper()) for part in given}
     if len(named) > 1:
         raise UsageError(f"a price has one currency, got {text!r}", FORMS)
-    return named.pop() if named else "USD"
+    code = named.pop() if named else "USD"
+    if code not in CODES:
+        raise UsageError(f"unknown currency {code!r} in {text!r}", FORMS)
+    return code
 
 
-def price_of(machine_name: str, catalogue: Path | None = None) -> Price:
-    """Price of a machine by its name in a catalogue (None: the shipped one). UsageError when it is not there."""
+def price_of(machine_name: str, catalogue: Path | None = None, *, spot: bool = False) -> Price:
+    """Price of a machine by its name in a catalogue (None: the shipped ones). UsageError when it is not there."""
     offer = _find(machine_name, catalogue)
-    return Price(per_hour=offer.per_hour, currency=offer.currency, machine=offer.name, source=source_of(catalogue))
+    if spot and offer.spot_per_hour is None:
+        raise UsageError(
+            f"no spot price of {offer.name} is known: spot prices change by the hour, and its catalogue has none",
+            f"look it up and give it, for example --price 0.03{offer.currency}/h --machine {offer.name} --spot",
+        )
+    per_hour, other = (offer.spot_per_hour, offer.per_hour) if spot else (offer.per_hour, offer.spot_per_hour)
+    return Price(
+        per_hour=per_hour or offer.per_hour,
+        currency=offer.currency,
+        machine=offer.name,
+        source=offer.source,
+        spot=spot,
+        other_per_hour=other,
+    )
+
+
+def is_known(machine_name: str, catalogue: Path | None = None) -> bool:
+    """Whether a catalogue (None: the shipped ones) tells of this machine."""
+    return any(offer.name == machine_name for offer in offers(catalogue))
 
 
 def _find(name: str, catalogue: Path | None) -> Offer:
@@ -72,7 +93,7 @@ def _find(name: str, catalogue: Path | None) -> Offer:
     if name in known:
         return known[name]
     near = _nearest(name, list(known))
-    where = "the catalogue shipped with Steelyard" if catalogue is None else catalogue.name
+    where = "the catalogues shipped with Steelyard" if catalogue is None else catalogue.name
     meant = f"did you mean {', '.join(near)}? " if near else ""
     own = "for any other machine give its price, for example --price 0.10USD/h, or a catalogue of your own"
     raise UsageError(f"the machine {name!r} is not in {where} ({len(known)} machines)", f"{meant}{own}")
@@ -87,11 +108,11 @@ def _nearest(name: str, known: Sequence[str]) -> list[str]:
 def mismatch(offer_or_name: Offer | str, machine: Machine, catalogue: Path | None = None) -> list[str]:
     """Where the priced machine differs from the measured one, a sentence each; empty: nothing differs that is known.
 
-    A name is looked up in `catalogue` (None: the shipped one).
+    A name is looked up in `catalogue` (None: the shipped ones).
     """
     offer = _find(offer_or_name, catalogue) if isinstance(offer_or_name, str) else offer_or_name
     told = [_cores(offer, machine), _arch(offer, machine), _memory(offer, machine), _vendor(offer, machine)]
-    return [sentence for sentence in (*told, _gpu(offer, machine)) if sentence]
+    return [sentence for sentence in (*told, _features(offer, machine), _gpu(offer, machine)) if sentence]
 
 
 def _cores(offer: Offer, machine: Machine) -> str:
@@ -122,6 +143,17 @@ def _vendor(offer: Offer, machine: Machine) -> str:
     if not known or offer.cpu_vendor == measured:
         return ""
     return f"{offer.name} has a processor by {offer.cpu_vendor}, the measurements were made on {machine.cpu}."
+
+
+def _features(offer: Offer, machine: Machine) -> str:
+    """Instruction sets that the measurements may have used, or could have used on the priced machine."""
+    if not offer.features or offer.arch != machine.arch or not machine.features:
+        return ""
+    missing = [f for f in machine.features if f in FAST and f not in offer.features]
+    more = [f for f in offer.features if f in FAST and f not in machine.features]
+    parts = [f"lacks {', '.join(missing)} of the measured machine"] if missing else []
+    parts += [f"has {', '.join(more)}, which the measured machine lacks"] if more else []
+    return f"{offer.name} ({offer.cpu}) {' and '.join(parts)}." if parts else ""
 
 
 def _gpu(offer: Offer, machine: Machine) -> str:

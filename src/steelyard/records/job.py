@@ -33,5 +33,6 @@ class Job(Record):
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.requirements.check_currency(self.price)
         if not self.within_s > 0 or not self.candidate_seconds > 0:
             raise UsageError("the time allowed for the search is longer than nothing", "for example --within 60s")

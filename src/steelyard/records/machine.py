@@ -5,6 +5,10 @@ from __future__ import annotations
 from steelyard.errors import UsageError
 from steelyard.records.base import Record, digest
 
+HOURS_PER_MONTH = 730
+"""365 days of 24 hours over 12 months: how clouds count a month."""
+NO_CURRENCY = "machine-hours"
+
 
 class Machine(Record):
     """The machine that was measured on. `fingerprint` changes when anything changes that moves a measurement."""
@@ -34,9 +38,13 @@ class Price(Record):
     """What one replica's machine costs per hour. Without a price, cost is counted in machine hours."""
 
     per_hour: float = 1.0
-    currency: str = "machine-hours"
+    currency: str = NO_CURRENCY
     machine: str = "this machine"
     source: str = "no price given: cost is counted in machine hours"
+    spot: bool = False
+    """It may be taken away at any moment: replicas to spare are planned unless the requirements say how many."""
+    other_per_hour: float | None = None
+    """What the same machine costs the other way, where the catalogue tells: on demand for a spot price, or spot."""
 
     def __post_init__(self) -> None:
         if not 0 < self.per_hour < float("inf"):

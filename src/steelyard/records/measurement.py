@@ -40,11 +40,23 @@ class ServiceTime(Record):
     runs: int
     disturbed: int = 0
     """Runs that the machine interrupted (involuntary context switches): left out, unless hardly any were not."""
+    watts: float | None = None
+    """Drawn by the machine meanwhile, all streams busy; None: neither measured nor estimated."""
 
     @property
     def median_ms(self) -> float:
         """The middle."""
         return self.quantiles_ms[len(self.quantiles_ms) // 2]
+
+
+class Power(Record):
+    """How the watts of service times came about."""
+
+    source: str
+    """The counters that were read, or what the estimate rests on."""
+    estimated: bool
+    idle_watts: float | None = None
+    """Drawn when nothing was served; it is part of what was drawn while serving."""
 
 
 class Speed(Record, tag=True):
@@ -55,6 +67,7 @@ class Speed(Record, tag=True):
     """The reference's service time beside this candidate, over its service time on its own: 1.0 = quiet machine."""
     rough: bool = False
     """A glance of a tenth of a second, good enough to drop what is far behind, never to choose."""
+    power: Power | None = None
 
 
 class Paired(Record):

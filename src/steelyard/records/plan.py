@@ -67,14 +67,37 @@ class LatencyFigures(Record):
     """Evenly spaced quantiles from minimum to maximum, for drawing the distribution."""
 
 
+class Energy(Record):
+    """Electricity, told as the cost is: with every replica used to its capacity."""
+
+    wh_per_million: float
+    """Watt hours per million requests."""
+    watts: float
+    """Drawn by one replica at its capacity."""
+    idle_watts: float | None
+    """Drawn by the machine when it does nothing; it is part of `watts`. None: not known."""
+    source: str
+    """The counter that was read, or what the estimate rests on."""
+    estimated: bool
+    """From processor time and published figures; no counter could be read."""
+
+
 class Cost(Record):
     """Money, in the price's currency."""
 
     per_million: float | None
     """Per million requests, every replica used to its capacity; None when it cannot serve within the bound."""
     per_month: float | None
-    """All replicas, 730 hours; None when no rate was required."""
+    """All replicas, 730 hours, those to spare counted; None when no rate was required."""
     currency: str
+    per_million_at_rate: float | None = None
+    """Per million requests at the required rate: what stands idle is paid as well. None when no rate was required."""
+    idle_per_month: float | None = None
+    """Of `per_month`, what is paid for capacity that the required rate does not use: headroom, spare, the rest."""
+    utilisation: float | None = None
+    """The required rate over the capacity of all replicas."""
+    spare: int = 0
+    """Of the replicas, those kept for failure and interruption."""
 
 
 class Figures(Record):
@@ -86,11 +109,12 @@ class Figures(Record):
     capacity_per_replica: float
     """Requests per second that one replica serves within the latency bound."""
     replicas: int | None
-    """None when no rate was required."""
+    """Those to spare counted; None when no rate was required."""
     cost: Cost
     memory_mb: float
     load_s: float
     service: tuple[ServiceTime, ...]
+    energy: Energy | None = None
 
 
 class Weighed(Record):
@@ -122,6 +146,23 @@ class Relaxation(Record):
     """What would have to be demanded instead, e.g. `--p95 3.4ms`."""
     candidate: str
     """The candidate that would then be chosen."""
+
+
+class Flip(Record):
+    """A price or a rate at which the decision would be another one, everything else being equal."""
+
+    of: Literal["price", "rate"]
+    now: float
+    at: float
+    """Where it changes: money per hour and machine, or requests per second."""
+    unit: str
+    """`USD/h`, `requests/s`."""
+    candidate: str
+    """What is then chosen, perhaps the same one with other replicas; empty: nothing keeps every requirement."""
+    machine: str = ""
+    """Of a price: whose."""
+    replicas: int | None = None
+    """Of `candidate`, on the other side."""
 
 
 class SearchFigures(Record):
@@ -191,6 +232,10 @@ class Plan(Record):
     relaxations: tuple[Relaxation, ...] = ()
     """Cheapest first."""
     warnings: tuple[str, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    """Where the decision would change, the nearest first."""
+    sensitivity: tuple[str, ...] = ()
+    """The same in sentences, and what does not change it."""
     artefacts: dict[str, dict[str, str]] = {}
     """Of a bundle: for each variant on the front, relative file path → sha256."""
 

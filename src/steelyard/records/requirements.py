@@ -7,6 +7,7 @@ from typing import Literal
 from steelyard.errors import UsageError
 from steelyard.records.arrivals import POISSON, Arrivals
 from steelyard.records.base import Record
+from steelyard.records.machine import NO_CURRENCY, Price
 
 Scenario = Literal["server", "single", "offline"]
 Priority = Literal["cost", "speed", "quality", "knee"]
@@ -50,6 +51,10 @@ class Requirements(Record):
     confidence: float = 0.95
     headroom: float = 0.0
     """Share of capacity to be kept free: 0.2 plans replicas for 1.2 times the rate."""
+    spare: int | None = None
+    """Replicas beyond those that the rate takes, for failure: 1 is n+1. None: none, and some at spot prices."""
+    budget_currency: str = ""
+    """As it was stated; empty: the price's."""
     arrivals: Arrivals = POISSON
     """How requests come in the server scenario."""
     quality_ceiling: float | None = None
@@ -63,6 +68,8 @@ class Requirements(Record):
             raise UsageError(f"confidence lies between 50% and 100%, got {self.confidence:.4g}", "for example 95%")
         if self.headroom < 0:
             raise UsageError(f"headroom is not negative, got {self.headroom:g}")
+        if self.spare is not None and self.spare < 0:
+            raise UsageError(f"spare replicas are 0 or more, got {self.spare}", "for example --spare 1")
         if self.quality_drop is not None and not 0 <= self.quality_drop <= 1:
             raise UsageError(f"a quality drop lies between 0 and 1 (0% and 100%), got {self.quality_drop:g}")
         self._check_scenario()
@@ -84,6 +91,21 @@ class Requirements(Record):
                 f'{metric} is better the higher it is: --quality "<={ceiling:g}" would demand a bad model',
                 f'demand at least so much: --quality ">={ceiling:g}"',
             )
+
+    def check_currency(self, price: Price) -> None:
+        """Refuse a budget in another currency than the price's."""
+        stated = self.budget_currency
+        if not stated or stated == price.currency:
+            return
+        if price.currency == NO_CURRENCY:
+            raise UsageError(
+                f"a budget in {stated} can only be held against a price, and none was given",
+                f"add one, for example --price 0.10{stated}/h or --machine m7a.large",
+            )
+        raise UsageError(
+            f"the budget is in {stated}, the price in {price.currency}: no exchange rate is known here",
+            "state both in one currency",
+        )
 
     def _check_scenario(self) -> None:
         if self.scenario == "offline" and self.latency is not None:

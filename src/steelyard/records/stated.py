@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from steelyard.errors import UsageError
+from steelyard.records.currencies import CODES, SYMBOLS
 from steelyard.records.requirements import Latency, Priority, Requirements, Scenario
 
 NUMBER = r"([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)"
@@ -20,7 +21,7 @@ DEFAULT_DROP = 0.01
 
 def requirements(stated: Mapping[str, str]) -> Requirements:
     """Requirements from words by name: latency (`p95=5ms`), quality, quality_drop, rate, scenario, memory, budget,
-    priority, confidence, headroom. Raises `UsageError` for what cannot be read or contradicts itself.
+    priority, confidence, headroom, spare. Raises `UsageError` for what cannot be read or contradicts itself.
     """
     latency = stated_latency(stated["latency"]) if "latency" in stated else None
     rate = stated_rate(stated["rate"]) if "rate" in stated else None
@@ -40,6 +41,8 @@ def requirements(stated: Mapping[str, str]) -> Requirements:
         priority=_priority(stated.get("priority", "cost")),
         confidence=share(stated.get("confidence", "95%"), "--confidence"),
         headroom=share(stated.get("headroom", "0%"), "--headroom"),
+        spare=replicas(stated["spare"], "--spare") if "spare" in stated else None,
+        budget_currency=budget_currency(stated.get("budget", "")),
     )
 
 
@@ -124,10 +127,46 @@ def share(text: str, flag: str) -> float:
     return value
 
 
+BUDGET = re.compile(
+    r"(?P<symbol>[$€£])?\s*" + NUMBER + r"\s*(?P<code>[A-Za-z]*)\s*(?:/|per\s)\s*(?P<unit>month|mo|day|d|year|y)"
+)
+
+
 def stated_budget(text: str) -> float:
-    """`200USD/month`, `$5/day`: money per month; the currency is the price's."""
-    match = re.fullmatch(r"[$€£]?\s*" + NUMBER + r"\s*[A-Za-z]*\s*(?:/|per\s)\s*(month|mo|day|d|year|y)", text.strip())
+    """`200USD/month`, `$5/day`: money per month, in the currency that it names or else the price's."""
+    match = BUDGET.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"--budget needs money per month, got '{text}'", "for example --budget 200USD/month")
     months = {"month": 1.0, "mo": 1.0, "day": 730 / 24, "d": 730 / 24, "year": 1 / 12, "y": 1 / 12}
-    return float(match[1]) * months[match[2]]
+    return float(match[2]) * months[match["unit"]]
+
+
+def budget_currency(text: str) -> str:
+    """The currency that a stated budget names: `USD` of `200USD/month` and of `$5/day`; empty when it names none."""
+    match = BUDGET.fullmatch(text.strip())
+    if match is None:
+        return ""
+    named = {part for part in (SYMBOLS.get(match["symbol"] or ""), match["code"].upper()) if part}
+    if len(named) > 1:
+        raise UsageError(f"a budget has one currency, got '{text}'", "for example --budget 200USD/month")
+    code = named.pop() if named else ""
+    if code and code not in CODES:
+        raise UsageError(f"unknown currency '{code}' in the budget '{text}'", "for example --budget 200USD/month")
+    return code
+
+
+def replicas(text: str, flag: str) -> int:
+    """`1`: a whole number of replicas."""
+    if not re.fullmatch(r"[0-9]{1,6}", text.strip()):
+        raise UsageError(f"{flag} needs a whole number of replicas, got '{text}'", f"for example {flag} 1")
+    return int(text)
+
+
+def yes(value: object, flag: str) -> bool:
+    """A switch as a flag, a word of the environment or a value of the file gives it: True, `yes`, `1`, `off` …"""
+    said = str(value).strip().lower()
+    if said in ("true", "yes", "on", "1"):
+        return True
+    if said in ("false", "no", "off", "0", ""):
+        return False
+    raise UsageError(f"{flag} is either on or off, got '{value}'", "for example true or false")
