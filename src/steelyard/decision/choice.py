@@ -74,7 +74,9 @@ def _is_suspect(standing: Standing) -> bool:
 def _is_free(standing: Standing) -> bool:
     """The reference's own answers need no test against the reference; a floor must be tested."""
     quality = standing.quality
-    return quality is not None and quality.identical and standing.requirements.quality_floor is None
+    if quality is None or not quality.identical:
+        return False
+    return standing.requirements.quality_limit(lower_is_better=quality.lower_is_better) is None
 
 
 def _passes(standing: Standing, confidence: float) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from steelyard.decision import relax
+from steelyard.decision import amounts, relax, several
 from steelyard.decision.choice import choose
 from steelyard.decision.standing import Standing, front, running, stand
-from steelyard.decision.words import broken, number, points, quality_sentence, reason_against
+from steelyard.decision.words import broken, number, quality_sentence, reason_against
+from steelyard.decision.worth import energy_of
 from steelyard.errors import InputError
 from steelyard.records.machine import Price
 from steelyard.records.measurement import Evidence, FailureKind
@@ -47,13 +48,9 @@ def decide(
     Raises `InputError` when the reference itself was not measured.
     """
     split = Split(select=weighing.subject.items_select, confirm=weighing.subject.items_confirm)
-    standings = stand(weighing.candidates, evidence, requirements, price, split)
-    reference = standings[0]
-    if reference.speed is None or reference.quality is None:
-        raise InputError(
-            "the reference has not been measured, so there is nothing to tell gains and drops against",
-            "run 'steelyard weigh' first, or give it more time (--within)",
-        )
+    prices = {place.name: place.price for place in weighing.places}
+    standings = stand(weighing.candidates, evidence, requirements, price, split, prices)
+    _check_direction(several.reference_of(standings, None))
     simulated = _worth_simulating(standings)
     ordered = running(simulated)
     chosen, passed_over, _ = choose(ordered)
@@ -99,6 +96,13 @@ def _worth_simulating(standings: Sequence[Standing]) -> list[Standing]:
     """
     if len(standings) <= ALL_TOLD:
         return list(standings)
+def _check_direction(reference: Standing) -> None:
+    """The metric is known from what was measured by it."""
+    quality = reference.quality
+    if quality is not None:
+        reference.requirements.check_direction(quality.metric, lower_is_better=quality.lower_is_better)
+
+
     kept = [standings[0]]
     able = [s for s in standings[1:] if s.speed and s.quality and not s.breaks_whatever_its_speed]
     for standing in sorted(able, key=lambda s: -s.capacity_at_most):
@@ -221,6 +225,7 @@ def _gain(chosen: Standing, reference: Standing) -> Gain:
 
 
 def _summary(chosen: Standing | None, reference: Standing, near: Standing | None, status: str) -> str:
+        lower_is_better=quality.lower_is_better,
     if chosen is not None and chosen.quality is not None and chosen.judgement is not None:
         return f"Run {chosen.candidate.id}: {_speed_sentence(chosen, reference)}, {_quality_words(chosen)}."
     if near is None:
@@ -247,7 +252,7 @@ def _quality_words(chosen: Standing) -> str:
     if quality.identical:
         return f"{quality.metric} {quality.value:.4f}, the reference's own answers"
     confirmed = "" if chosen.evidence.confirmed else " (not confirmed on items of their own)"
-    return (
-        f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f}, at most "
-        f"{points(judgement.drop_bound)} lower at {chosen.requirements.confidence:.0%} confidence{confirmed}"
-    )
+    most = amounts.at_most(metric, judgement.drop_bound, lower_is_better=lower)
+    return f"{metric} {value} against {expected}, {most} at {chosen.requirements.confidence:.0%} confidence{confirmed}"
+    metric, lower = quality.metric, quality.lower_is_better
+    value, expected = (amounts.value(metric, v, lower_is_better=lower) for v in (quality.value, quality.reference))

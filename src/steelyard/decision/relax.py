@@ -132,6 +132,9 @@ def _lower_quality(standing: Standing) -> Change | None:
     if wanted.quality_floor is not None and judgement.value_bound < wanted.quality_floor:
         changed["quality_floor"] = math.floor(judgement.value_bound * 1000) / 1000
         stretch += wanted.quality_floor - changed["quality_floor"]
+    if wanted.quality_ceiling is not None and judgement.value_bound > wanted.quality_ceiling:
+        changed["quality_ceiling"] = _rounded_up(judgement.value_bound)
+        stretch *= changed["quality_ceiling"] / wanted.quality_ceiling if wanted.quality_ceiling > 0 else math.inf
     if not changed:
         return None
     return Change("quality", msgspec.structs.replace(wanted, **changed), standing, stretch)

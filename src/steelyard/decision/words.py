@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from steelyard.decision import amounts
 from steelyard.decision.standing import TIE, Standing
 from steelyard.records.requirements import Requirements
 
@@ -10,18 +11,6 @@ def number(value: float) -> str:
     """Three significant digits, without an exponent."""
     text = f"{float(f'{value:.3g}'):,.10f}".rstrip("0").rstrip(".")
     return text or "0"
-
-
-def points(value: float) -> str:
-    """A difference in quality, in per cent points: 0.0123 → 1.23 points."""
-    return f"{value * 100:.2f} points"
-
-
-def change(drop: float) -> str:
-    """How quality differs from the reference's, in words."""
-    if abs(drop) < 5e-7:
-        return "no change"
-    return f"{points(drop)} lower" if drop > 0 else f"{points(-drop)} higher"
 
 
 def flag(requirement: str, requirements: Requirements) -> str:
@@ -41,6 +30,8 @@ def quality_flag(requirements: Requirements) -> str:
     parts = []
     if requirements.quality_floor is not None:
         parts.append(f'--quality ">={requirements.quality_floor:g}"')
+    if requirements.quality_ceiling is not None:
+        parts.append(f'--quality "<={requirements.quality_ceiling:g}"')
     if requirements.quality_drop is not None:
         parts.append(f"--quality-drop {number(requirements.quality_drop * 100)}%")
     return " ".join(parts)
@@ -68,13 +59,13 @@ def quality_sentence(standing: Standing) -> str:
     quality, judgement = standing.quality, standing.judgement
     if quality is None or judgement is None:
         return "its quality was not measured"
-    text = (
-        f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f} on {quality.items:,} items: "
-        f"{change(quality.drop)}"
-    )
+    metric, lower = quality.metric, quality.lower_is_better
+    value, expected = (amounts.value(metric, v, lower_is_better=lower) for v in (quality.value, quality.reference))
+    change = amounts.change(metric, quality.drop, lower_is_better=lower)
+    text = f"{metric} {value} against {expected} on {quality.items:,} items: {change}"
     if judgement.verdict == "undecided":
         needed = f"; about {judgement.items_needed:,} items would settle it" if judgement.items_needed else ""
-        return f"undecided: {text}, for sure not more than {points(judgement.drop_bound)} lower{needed}"
+        return f"undecided: {text}, surely {amounts.at_most(metric, judgement.drop_bound, lower_is_better=lower)}{needed}"
     return text
 
 

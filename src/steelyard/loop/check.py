@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from steelyard.bundle import Bundle, read_bundle
+from steelyard.decision import amounts
 from steelyard.decision.standing import Standing
 from steelyard.errors import BundleError, CandidateFailure, DataError
 from steelyard.loop.weigh import USABLE_MEMORY, metric_name, prepare
@@ -165,7 +166,11 @@ def _check_quality(bench: Workbench, plan: Plan) -> Finding:
     evidence = Evidence(candidate_id=chosen.id, confirmed=quality)
     judgement = Standing(chosen, evidence, plan.requirements, plan.price, bench.subject.split).judgement
     verdict = judgement.verdict if judgement else "undecided"
-    values = f"{quality.metric} {quality.value:.4f} against {quality.reference:.4f}"
+    now, then = (
+        amounts.value(quality.metric, value, lower_is_better=quality.lower_is_better)
+        for value in (quality.value, quality.reference)
+    )
+    values = f"{quality.metric} {now} against {then}"
     told = f"{values} on {quality.items:,} items{other}: {verdict}"
     return Finding(what="quality", holds=verdict == "pass", told=told)
 

@@ -43,7 +43,7 @@ class QualityFigures(Record):
     bound: float
     """With the plan's confidence the drop is not larger than this."""
     value_bound: float
-    """With the plan's confidence the value is not smaller than this."""
+    """With the plan's confidence the value is not worse than this."""
     verdict: Verdict
     confidence: float
     items: int
@@ -51,6 +51,8 @@ class QualityFigures(Record):
     """Judged on items that took no part in selecting."""
     items_needed: int | None = None
     """When undecided: about how many items would settle it, were the observed rates the true ones."""
+    lower_is_better: bool = False
+    """The metric is an error; `drop` and `bound` are shares of the reference's."""
 
 
 class LatencyFigures(Record):
