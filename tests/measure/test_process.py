@@ -48,6 +48,12 @@ def test_answers_and_times_come_back_although_the_engine_prints(tmp_path: Path) 
     assert "an engine prints" in (tmp_path / "child.log").read_text()
 
 
+def test_the_memory_that_the_parent_holds_is_not_the_childs(tmp_path: Path) -> None:
+    held = np.ones(50_000_000)
+    with opened(tmp_path, "open_plain") as child:
+        assert child.ask("peak_memory_mb") < 200 < held.nbytes / 1e6
+
+
 def test_streams_run_side_by_side(tmp_path: Path) -> None:
     with opened(tmp_path, "open_plain", ms=20, per_item_ms=0) as child:
         one = child.ask("time", batch=1, streams=1, threads=1, seconds=0.5, most=1000)

@@ -9,20 +9,22 @@ import pytest
 
 from steelyard.errors import CandidateFailure, UsageError
 from steelyard.records.engine import RuntimeSpec, SessionSettings
-from steelyard.runtimes import RUNTIMES, installed_version, open_session, open_with
+from steelyard.runtimes import RUNTIMES, lacking, open_session, open_with
 from steelyard.testing import check_runtime, tiny_model
 
 EVERY = sorted(RUNTIMES)
+QUICK = [name for name in EVERY if not RUNTIMES[name].compiles]
+"""Those that open a model at once; the others are tested in files of their own."""
 
 
-def skip_unless_installed(name: str) -> None:
-    if installed_version(RUNTIMES[name]) is None:
-        pytest.skip(f"{name} is not installed")
+def skip_unless_usable(name: str) -> None:
+    if lacks := lacking(RUNTIMES[name]):
+        pytest.skip(f"{name}: {lacks}")
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", QUICK)
 def test_keeps_the_contract(name: str) -> None:
-    skip_unless_installed(name)
+    skip_unless_usable(name)
     check_runtime(RUNTIMES[name])
 
 
@@ -56,7 +58,7 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(tmp_path: P
 
 @pytest.mark.parametrize("name", EVERY)
 def test_refuses_a_precision_that_it_does_not_have(name: str, tmp_path: Path) -> None:
-    skip_unless_installed(name)
+    skip_unless_usable(name)
     path = tiny_model.write(tmp_path / "m", "onnx")
     with pytest.raises(CandidateFailure, match="not in f8"):
         open_session(name, path, SessionSettings(precision="f8"))
@@ -75,19 +77,19 @@ def test_onnxruntime_does_not_read_an_ir(tmp_path: Path) -> None:
         open_session("onnxruntime", path, SessionSettings())
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", QUICK)
 def test_an_input_of_the_wrong_shape_ends_in_one_line(name: str, tmp_path: Path) -> None:
-    skip_unless_installed(name)
+    skip_unless_usable(name)
     session = open_session(name, tiny_model.write(tmp_path / "m", "onnx"), SessionSettings())
     with pytest.raises(CandidateFailure, match="cannot run") as caught:
         session.run(0, {tiny_model.INPUT: np.zeros((2, tiny_model.FEATURES + 1), np.float32)})
     assert "\n" not in caught.value.message
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", QUICK)
 def test_takes_arrays_that_must_not_be_written_to(name: str, tmp_path: Path) -> None:
     """Requests come off the wire as read-only views of the bytes received."""
-    skip_unless_installed(name)
+    skip_unless_usable(name)
     session = open_session(name, tiny_model.write(tmp_path / "m", "onnx"), SessionSettings())
     inputs = tiny_model.items(3)
     received = np.frombuffer(inputs["x"].tobytes(), np.float32).reshape(3, tiny_model.FEATURES)

@@ -76,6 +76,14 @@ def test_a_fixed_batch_is_kept() -> None:
     assert {c.max_batch for c in space(model(batch=4), machine(2))} == {4}
 
 
+def test_what_compiles_for_long_comes_last_and_not_to_a_short_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steelyard.subjects.space.lacking", lambda runtime: "")
+    names = [c.runtime for c in space(model(), machine(2)) if RUNTIMES[c.runtime].device == "cpu"]
+    assert names[-2:] == ["torch-inductor"] * 2
+    assert "torch-inductor" not in names[:-2]
+    assert not any(RUNTIMES[c.runtime].compiles for c in space(model(), machine(2), patient=False))
+
+
 def test_a_runtime_that_lacks_something_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     lame = RuntimeSpec(
         name="openvino",

@@ -33,6 +33,8 @@ USABLE_MEMORY = 0.8
 """Of the machine's memory, what one candidate may use unless told otherwise."""
 SHORTEST_LIMIT_S = 20.0
 """However short the search, one step may take as long as this."""
+PATIENT_S = 300.0
+"""A search that may take so long also tries the runtimes that compile a model for tens of seconds."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
     info = workspace.inspect(Path(job.model))
     on_event(Event("reading", f"preparing {job.data.source}", 0, 1))
     prepared = prepare(workspace, job, info)
-    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine)
+    subject = ModelSubject(
+        info, prepared, metric_name(job, prepared), machine, patient=job.within_s >= PATIENT_S
+    )
     job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
     weighing = Weighing(subject=subject_info(job, subject), machine=machine, candidates=subject.candidates())
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)

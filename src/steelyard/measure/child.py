@@ -36,6 +36,7 @@ def main(read_fd: int, write_fd: int, parent: int, memory_mb: int, log: str) -> 
     with os.fdopen(write_fd, "wb", buffering=0) as replies:
         for request in requests(read_fd):
             replies.write(answer(operations, request) + b"\n")
+    operations.close()
 
 
 def die_with(parent: int) -> None:
@@ -90,6 +91,19 @@ def first_line(error: Exception) -> str:
     return lines[0][:500] if lines else "no message"
 
 
+def own_peak_mb() -> float:
+    """The most resident memory that this process ever had, in MB.
+
+    Linux counts into `ru_maxrss` what the parent held when it started this process; VmHWM begins with the program.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
 def find(dotted: str) -> Callable[..., Any]:
     """The function at `package.module:function`."""
     module, _, name = dotted.partition(":")
@@ -127,6 +141,11 @@ class Operations:
             sibling.receive("open")
         return time.perf_counter() - start
 
+    def close(self) -> None:
+        """Let the other processes of the candidate end by themselves."""
+        if self._runner is not None:
+            self._runner.close()
+
     def siblings(self) -> list[int]:
         """The ids of the other processes that have the candidate open."""
         return self.runner.sibling_ids
@@ -145,18 +164,19 @@ class Operations:
         """Time batches on all streams of all processes side by side for `seconds`."""
         return self.runner.time(batch, streams, threads, seconds, most)
 
-    def load(self, arrivals: Mapping[str, Any], **run: Any) -> Any:
+    def load(self, arrivals: Mapping[str, Any], latency: Mapping[str, Any], **run: Any) -> Any:
         """Real load, see `open_loop.run_load`."""
         from steelyard.measure.open_loop import run_load
         from steelyard.records.arrivals import Arrivals
+        from steelyard.records.requirements import Latency
 
-        return msgspec.to_builtins(run_load(self.runner.serve, arrivals=msgspec.convert(arrivals, Arrivals), **run))
+        run |= {"arrivals": msgspec.convert(arrivals, Arrivals), "latency": msgspec.convert(latency, Latency)}
+        return msgspec.to_builtins(run_load(self.runner.serve, processes=self.runner.sibling_ids, **run))
 
     def peak_memory_mb(self) -> float:
         """The most resident memory that this process ever had, and the other processes of the candidate."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         others = self._runner.peaks_mb() if self._runner is not None else 0.0
-        return peak * (1 if sys.platform == "darwin" else 1024) / 1e6 + others
+        return own_peak_mb() + others
 
 
 if __name__ == "__main__":

@@ -76,6 +76,11 @@ class Instances:
         for sibling in self._siblings:
             sibling.receive("serve")
 
+    def close(self) -> None:
+        """Hang up on the siblings."""
+        for sibling in self._siblings:
+            sibling.close()
+
     def peaks_mb(self) -> float:
         """The most memory that each sibling ever had, together."""
         return math.fsum(sibling.ask("peak_memory_mb") for sibling in self._siblings)

@@ -41,6 +41,16 @@ RUNTIMES: dict[str, RuntimeSpec] = {
         precisions=("f32",),
         extra="train",
     ),
+    "torch-inductor": RuntimeSpec(
+        name="torch-inductor",
+        opener="steelyard.runtimes.torch_inductor:open_session",
+        package="torch",
+        reads=("onnx",),
+        precisions=("f32",),
+        extra="train",
+        compiles=True,
+        needs="steelyard.runtimes.needs:cpp_compiler",
+    ),
 }
 
 _FORMATS: dict[str, ModelFormat] = {".onnx": "onnx", ".xml": "openvino"}

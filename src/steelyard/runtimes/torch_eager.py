@@ -19,6 +19,7 @@ from steelyard.records.engine import Array, SessionSettings
 from steelyard.runtimes import failure
 from steelyard.runtimes.torch_node import Node
 from steelyard.runtimes.torch_operators import OPERATORS
+from steelyard.runtimes.torch_shapes import DTYPES
 
 _ABSENT = 0
 """The slot of optional inputs that are left out; it always holds None."""
@@ -27,7 +28,7 @@ _SEVERAL = ("GRU", "LSTM", "RNN", "Split")
 """Operators whose functions return all outputs; the others return the first."""
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One operator: which slots it reads and writes, and which are not needed after it."""
 
     node: str
@@ -42,14 +43,10 @@ class TorchSession:
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
         torch.set_num_threads(settings.threads)
-        model = onnx.load(str(path))
-        if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
-        graph = model.graph
         with torch.inference_mode():
-            walk = _Walk(model)
-        self._inputs = [(value.name, walk.slots[value.name]) for value in graph.input if value.name in walk.fed]
-        self._outputs = [walk.slots[value.name] for value in graph.output]
+            walk = Walk(path)
+        self._inputs = list(zip(walk.names, walk.inputs, strict=True))
+        self._outputs = walk.outputs
         self._steps = _with_spent(walk.steps, self._outputs)
         self._start = walk.start()
 
@@ -60,9 +57,9 @@ class TorchSession:
         values = self._start.copy()
         with torch.inference_mode():
             for name, slot in self._inputs:
-                values[slot] = _tensor(inputs[name])
+                values[slot] = as_tensor(inputs[name])
             self._compute(values)
-            return [_array(values[slot]) for slot in self._outputs]
+            return [as_array(values[slot]) for slot in self._outputs]
 
     def _compute(self, values: list[Any]) -> None:
         node = ""
@@ -87,23 +84,28 @@ def open_session(path: Path, settings: SessionSettings) -> TorchSession:
     return TorchSession(path, settings)
 
 
-class _Walk:
+class Walk:
     """Turns the nodes, which ONNX keeps in the order of their computation, into steps and constants."""
 
-    def __init__(self, model: Any) -> None:
-        self.steps: list[_Step] = []
+    def __init__(self, path: Path) -> None:
+        model = onnx.load(str(path))
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        self.steps: list[Step] = []
         self.slots: dict[str, int] = {"": _ABSENT}
         self._constants: dict[str, Any] = {each.name: _stored(each) for each in model.graph.initializer}
         self._opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=1)
         self._needed = {name for node in model.graph.node for name in node.input}
         self._needed |= {value.name for value in model.graph.output}
-        self.fed = {value.name for value in model.graph.input} - set(self._constants)
-        for name in self.fed:
-            self._slot(name)
+        fed = [value for value in model.graph.input if value.name not in self._constants]
+        self.names = [value.name for value in fed]
+        self.shapes = [_shape(value) for value in fed]
+        """Of each input; None where a size may vary."""
+        self.dtypes = [DTYPES.get(value.type.tensor_type.elem_type) for value in fed]
+        self.inputs = [self._slot(name) for name in self.names]
         for node in model.graph.node:
             self._add(node)
-        for value in model.graph.output:
-            self._slot(value.name)
+        self.outputs = [self._slot(value.name) for value in model.graph.output]
 
     def start(self) -> list[Any]:
         """The values before a run: constants where there are any, None elsewhere."""
@@ -127,7 +129,7 @@ class _Walk:
         else:
             reads = tuple(self._slot(name) for name in node.input)
             writes = tuple(self._slot(name) if name else self._nowhere() for name in node.output)
-            self.steps.append(_Step(_name(node), function, reads, writes, ()))
+            self.steps.append(Step(_name(node), function, reads, writes, ()))
 
     def _fold(self, node: Any, function: Callable[..., Any], known: Sequence[Any]) -> None:
         result = function(*known)
@@ -141,7 +143,7 @@ class _Walk:
         return self._slot(f" unused {len(self.slots)}")
 
 
-def _with_spent(steps: Sequence[_Step], outputs: Iterable[int]) -> list[_Step]:
+def _with_spent(steps: Sequence[Step], outputs: Iterable[int]) -> list[Step]:
     """The steps with the slots that each is the last to need, so that memory is reused as early as in a module."""
     needed = Counter(slot for step in steps for slot in set(step.reads))
     needed.update(outputs)
@@ -154,12 +156,17 @@ def _with_spent(steps: Sequence[_Step], outputs: Iterable[int]) -> list[_Step]:
     return finished
 
 
+def _shape(value: Any) -> tuple[int | None, ...]:
+    return tuple(size.dim_value if size.dim_value > 0 else None for size in value.type.tensor_type.shape.dim)
+
+
 def _name(node: Any) -> str:
     kind = f"{node.domain}.{node.op_type}" if node.domain else str(node.op_type)
     return f"{kind} ({node.name})" if node.name else kind
 
 
-def _tensor(array: Array) -> Any:
+def as_tensor(array: Array) -> Any:
+    """The array's values as a tensor; `unsupported` where torch has none of its kind."""
     # torch has no tensors that must not be written to, and warns when it is given such an array.
     try:
         return torch.from_numpy(array if array.flags.writeable else array.copy())
@@ -167,7 +174,8 @@ def _tensor(array: Array) -> Any:
         raise failure(f"torch has no tensors of {array.dtype}", error) from error
 
 
-def _array(tensor: Any) -> Array:
+def as_array(tensor: Any) -> Array:
+    """The tensor's values as an array; `unsupported` where numpy has none of its kind."""
     try:
         answer: Array = tensor.numpy()
     except TypeError as error:

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - everyone calls it so
 from steelyard.errors import CandidateFailure
 from steelyard.runtimes.torch_node import Function, Node
 
-_DTYPES = {
+DTYPES = {
     1: torch.float32,
     2: torch.uint8,
     3: torch.int8,
@@ -28,9 +28,9 @@ _DTYPES = {
 
 def _cast(node: Node) -> Function:
     code = node.attribute("to", 0)
-    if code not in _DTYPES:
+    if code not in DTYPES:
         raise CandidateFailure("unsupported", f"torch cannot cast to ONNX type {code}")
-    dtype = _DTYPES[code]
+    dtype = DTYPES[code]
     return lambda x: x.to(dtype)
 
 

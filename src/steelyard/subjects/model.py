@@ -32,10 +32,13 @@ WRONG_BY_ONE = 2.0
 class ModelSubject:
     """A checked model file and prepared data; see `records.subject.Subject`."""
 
-    def __init__(self, info: ModelInfo, data: Prepared, metric_name: str, machine: Machine) -> None:
+    def __init__(
+        self, info: ModelInfo, data: Prepared, metric_name: str, machine: Machine, patient: bool = True
+    ) -> None:
         self.info = info
         self.data = data
         self.machine = machine
+        self._patient = patient
         self.metric = metric(metric_name, data.classes)
         if self.metric.targets in ("classes", "numbers") and data.labels is None:
             raise DataError(
@@ -68,7 +71,7 @@ class ModelSubject:
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
-        found = [self._reference(), *space(self.info, self.machine)]
+        found = [self._reference(), *space(self.info, self.machine, self._patient)]
         return tuple({candidate.id: candidate for candidate in found}.values())
 
     def candidates(self) -> tuple[Candidate, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from steelyard.records.candidate import Candidate
@@ -29,12 +29,21 @@ GPU_SPLITS = (Split(1, 1), Split(1, 2), Split(1, 4))
 """On a GPU streams overlap the copying of one batch with the computing of another; the cores have little to do."""
 
 
-def space(info: ModelInfo, machine: Machine) -> Iterator[Candidate]:
-    """All candidates but the reference, in the order of the variants: what changes the answers least comes first."""
+def space(info: ModelInfo, machine: Machine, patient: bool = True) -> Iterator[Candidate]:
+    """All candidates but the reference, in the order of the variants: what changes the answers least comes first.
+
+    Runtimes that compile for a long time come last, and only to a `patient` search.
+    """
+    yield from _of_runtimes(info, machine, [runtime for runtime in RUNTIMES.values() if not runtime.compiles])
+    if patient:
+        yield from _of_runtimes(info, machine, [runtime for runtime in RUNTIMES.values() if runtime.compiles])
+
+
+def _of_runtimes(info: ModelInfo, machine: Machine, among: Sequence[RuntimeSpec]) -> Iterator[Candidate]:
     for variant in VARIANTS.values():
         if info.format not in variant.reads or not applies(variant, info):
             continue
-        for runtime in _runtimes(variant, info):
+        for runtime in _runtimes(variant, info, among):
             for precision in _precisions(variant, runtime, machine):
                 for split in splits(runtime, machine.cores):
                     yield Candidate(
@@ -48,12 +57,10 @@ def space(info: ModelInfo, machine: Machine) -> Iterator[Candidate]:
                     )
 
 
-def _runtimes(variant: VariantSpec, info: ModelInfo) -> Iterator[RuntimeSpec]:
+def _runtimes(variant: VariantSpec, info: ModelInfo, among: Sequence[RuntimeSpec]) -> list[RuntimeSpec]:
     written = variant.writes or info.format
-    for name in variant.runtimes:
-        runtime = RUNTIMES[name]
-        if written in runtime.reads and not lacking(runtime):
-            yield runtime
+    named = [RUNTIMES[name] for name in variant.runtimes]
+    return [runtime for runtime in named if runtime in among and written in runtime.reads and not lacking(runtime)]
 
 
 def _precisions(variant: VariantSpec, runtime: RuntimeSpec, machine: Machine) -> list[str]:
@@ -67,7 +74,9 @@ def _precisions(variant: VariantSpec, runtime: RuntimeSpec, machine: Machine) ->
 def splits(runtime: RuntimeSpec, cores: int) -> tuple[Split, ...]:
     """The ways to divide the machine that are worth trying with a runtime."""
     if runtime.device == "gpu":
-        return GPU_SPLITS
+        return GPU_SPLITS[:1] if runtime.compiles else GPU_SPLITS
+    if runtime.compiles:
+        return (Split(cores, 1), *process_splits(cores))
     return (*thread_splits(cores), *process_splits(cores))
 
 

@@ -11,7 +11,7 @@ VARIANTS: dict[str, VariantSpec] = {
         maker="steelyard.variants.original:make",
         reads=("onnx", "openvino"),
         writes=None,
-        runtimes=("onnxruntime", "openvino", "torch"),
+        runtimes=("onnxruntime", "openvino", "torch", "torch-inductor"),
         summary="the model as it was given",
     ),
     "optimised": VariantSpec(
