@@ -55,9 +55,9 @@ def decide(subject: str = "", **words: Any) -> Plan:
     `subject` is a name or the beginning of a key; empty: the one weighed last. `words` as in `weigh`.
     """
     settled = _settled(words)
-    price, warnings = order.price(settled)
+    pricing, warnings = order.pricing(settled)
     place = settled.get("ledger") or Path(str(settled.get("work", order.DEFAULTS["work"]))) / "ledger.db"
-    return loop.decide_again(place, order.requirements(settled), price, subject=subject, warnings=warnings)
+    return loop.decide_again(place, order.requirements(settled), pricing, subject=subject, warnings=warnings)
 
 
 def check(bundle: str | Path, data: str | Path | None = None, work: str | Path = ".steelyard") -> Check:

@@ -55,6 +55,7 @@ Spare = Annotated[Text, typer.Option(help="Replicas kept for failure: 1 is n+1."
 PriceText = Annotated[Text, typer.Option(help="Of one machine: 0.10USD/h.", rich_help_panel=PRICES)]
 MachineName = Annotated[Text, typer.Option(help="Price of a known machine: m7a.large.", rich_help_panel=PRICES)]
 Spot = Annotated[bool | None, typer.Option("--spot", help="Pay the spot price, and keep replicas to spare.", rich_help_panel=PRICES)]  # fmt: skip  # noqa: E501
+MachinePrices = Annotated[list[str] | None, typer.Option("--machine-price", help="Of one of several machines that weighed: NAME=0.10USD/h.", rich_help_panel=PRICES)]  # fmt: skip  # noqa: E501
 Catalogue = Annotated[Text, typer.Option(help="CSV of your own prices.", rich_help_panel=PRICES)]
 Data = Annotated[Text, typer.Option(help=".npz, folder of class folders, images with --manifest, or package.module:function.", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
 Labels = Annotated[Text, typer.Option(help="Array or column that holds the labels.", rich_help_panel=DATA)]
@@ -165,6 +166,7 @@ def decide(
     price: PriceText = None,
     machine: MachineName = None,
     spot: Spot = None,
+    machines: MachinePrices = None,
     catalogue: Catalogue = None,
     work: Work = None,
     ledger: LedgerPlace = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,9 +21,9 @@ from steelyard.cli.settings import Setting, Settings, collect
 from steelyard.errors import BundleError
 from steelyard.ledger import shown
 from steelyard.loop import order
+from steelyard.loop.joined import Pricing
 from steelyard.records.base import to_json
 from steelyard.records.job import Job
-from steelyard.records.machine import Price
 from steelyard.records.plan import Plan
 from steelyard.report.page import write as write_report
 
@@ -73,13 +74,13 @@ def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Pat
     """Decide from the ledger; a bundle gives the subject and the requirements that are not said anew."""
     settings = collect(flags, config)
     if bundle is None:
-        requirements, (price, warnings) = order.requirements(settings.words), order.price(settings.words)
+        requirements, (pricing, warnings) = order.requirements(settings.words), order.pricing(settings.words)
     else:
         plan = read_plan(bundle)
         subject = subject or plan.subject.key
-        requirements, (price, warnings) = _said_anew(settings, plan), _priced_anew(settings, plan)
+        requirements, (pricing, warnings) = _said_anew(settings, plan), _priced_anew(settings, plan)
     ledger = settings.words.get("ledger") or Path(settings.words["work"]) / "ledger.db"
-    plan = loop.decide_again(ledger, requirements, price, subject=subject, warnings=warnings)
+    plan = loop.decide_again(ledger, requirements, pricing, subject=subject, warnings=warnings)
     if form == "json":
         _print_json(plan)
     elif form == "human":
@@ -87,13 +88,22 @@ def decide(bundle: Path | None, subject: str, flags: dict[str, Any], config: Pat
     sys.exit(0 if plan.status == "met" else NOT_MET)
 
 
-def _priced_anew(settings: Settings, plan: Plan) -> tuple[Price, tuple[str, ...]]:
-    """The plan's price, unless another one was said now; `--spot` alone means the plan's machine."""
+def _priced_anew(settings: Settings, plan: Plan) -> tuple[Pricing, tuple[str, ...]]:
+    """The plan's prices, unless others were said now; `--spot` alone means the plan's machine.
+
+    A plan about one machine stays with it, however many have weighed the subject since.
+    """
     said = {name for name in order.PRICE if name in settings and settings[name].origin != "default"}
+    if plan.machines:
+        pricing, told = order.pricing(settings.words)
+        before = {each.name: each.price for each in plan.machines}
+        return replace(pricing, by_name=pricing.by_name if pricing.said else before | dict(pricing.by_name)), told
+    only = plan.machine.fingerprint
     if not said:
-        return plan.price, ()
+        return Pricing(plan.price, said=True, only=only), ()
     named = {} if said & {"price", "machine"} else {"machine": plan.price.machine}
-    return order.price(settings.words | named)
+    pricing, told = order.pricing(settings.words | named)
+    return replace(pricing, only=only), told
 
 
 def _said_anew(settings: Settings, plan: Plan) -> Any:

@@ -23,9 +23,10 @@ PLACES: dict[str, tuple[str, ...]] = {
     "price": PRICE,
     "data": ("source", *DATA),
     "preprocess": PREPROCESS,
+    "machines": (),
 }
-"""Tables of the file and their keys; dashes and underscores are the same."""
-FROM_ENVIRONMENT = (*REQUIREMENTS, *PRICE, *RUN, "seed")
+"""Tables of the file and their keys; dashes and underscores are the same. In `machines` any key is a machine's name."""
+FROM_ENVIRONMENT = (*REQUIREMENTS, *(name for name in PRICE if name != "machines"), *RUN, "seed")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ def _from_file(file: Path | None) -> dict[str, Setting]:
         return {}
     found = {}
     for table, values in _tables(_parsed(path)):
+        if table == "machines":
+            found[table] = Setting(values, f"{path}, [machines]")
+            continue
         for key, value in values.items():
             name, said = _named(table, key, value, path)
             found[name] = Setting(said, f"{path}, [{table}] {key}" if table else f"{path}, {key}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal
+
+import msgspec
 
 from steelyard.decision.worth import capacity_at_most, capacity_of, cost_of, latency_of, quantile, replicas_for
 from steelyard.errors import InputError
@@ -72,6 +75,20 @@ class Standing:
     def capacity_at_most(self) -> float:
         """A bound on the capacity, without simulation."""
         return capacity_at_most(self.candidate, self.speed.service, self.requirements) if self.speed else 0.0
+
+    def at_rate(self, rate: float) -> Standing:
+        """The same for another required rate."""
+        return self._moved(replace(self, requirements=msgspec.structs.replace(self.requirements, rate_per_s=rate)))
+
+    def at_price(self, price: Price) -> Standing:
+        """The same at another price."""
+        return self._moved(replace(self, price=price))
+
+    def _moved(self, moved: Standing) -> Standing:
+        """What neither rate nor price changes is not computed anew."""
+        for name in ("judgement", "capacity", "capacity_at_most", "breaks_whatever_its_speed"):
+            moved.__dict__[name] = getattr(self, name)
+        return moved
 
     @property
     def cost(self) -> Cost:
@@ -169,10 +186,18 @@ def stand(
     requirements: Requirements,
     price: Price,
     split: Split,
+    prices: Mapping[str, Price] = MappingProxyType({}),
 ) -> list[Standing]:
-    """Where each candidate stands, in the order given."""
+    """Where each candidate stands, in the order given. `prices` by machine, for those that name one."""
     return [
-        Standing(c, evidence.get(c.id) or Evidence(candidate_id=c.id), requirements, price, split, place)
+        Standing(
+            candidate=c,
+            evidence=evidence.get(c.id) or Evidence(candidate_id=c.id),
+            requirements=requirements,
+            price=prices.get(c.machine, price),
+            split=split,
+            place=place,
+        )
         for place, c in enumerate(candidates)
     ]
 

@@ -65,7 +65,8 @@ def quality_sentence(standing: Standing) -> str:
     text = f"{metric} {value} against {expected} on {quality.items:,} items: {change}"
     if judgement.verdict == "undecided":
         needed = f"; about {judgement.items_needed:,} items would settle it" if judgement.items_needed else ""
-        return f"undecided: {text}, surely {amounts.at_most(metric, judgement.drop_bound, lower_is_better=lower)}{needed}"
+        most = amounts.at_most(metric, judgement.drop_bound, lower_is_better=lower)
+        return f"undecided: {text}, surely {most}{needed}"
     return text
 
 
@@ -87,6 +88,8 @@ def reason_against(standing: Standing, best: Standing | None) -> str:
 
 def beaten_by(standing: Standing, best: Standing) -> str:
     """What the chosen one has over it."""
+    if standing.candidate.machine != best.candidate.machine and standing.requirements.priority == "cost":
+        return _dearer(standing, best)
     capacity = best.capacity / standing.capacity
     if capacity >= 1 + TIE:
         return f"{best.candidate.id} serves {number(capacity)} times as many requests per second"
@@ -94,6 +97,16 @@ def beaten_by(standing: Standing, best: Standing) -> str:
         against = _what_speaks_against(standing, best)
         return f"serves {number(1 / capacity)} times as many requests per second as {best.candidate.id}, but {against}"
     return f"as fast as {best.candidate.id} within the noise, {_what_speaks_against(standing, best)}"
+
+
+def _dearer(standing: Standing, best: Standing) -> str:
+    """Between two machines requests per second say little: what they cost decides."""
+    ratio = standing.spending / best.spending
+    if ratio >= 1 + TIE:
+        return f"costs {number(ratio)} times as much as {best.candidate.id}"
+    if ratio <= 1 / (1 + TIE):
+        return f"costs {number(ratio)} times what {best.candidate.id} does, but {_what_speaks_against(standing, best)}"
+    return f"costs the same as {best.candidate.id} within the noise, not better in quality"
 
 
 def _what_speaks_against(standing: Standing, best: Standing) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from steelyard.errors import UsageError
+from steelyard.loop.joined import Pricing
 from steelyard.machines.here import this_machine
 from steelyard.machines.prices import is_known, mismatch, parse_price, price_of
 from steelyard.records import stated
@@ -28,8 +29,10 @@ REQUIREMENTS = (
 )  # fmt: skip
 PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
 DATA = ("labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
-PRICE = ("price", "machine", "catalogue", "spot")
+PRICE = ("price", "machine", "catalogue", "spot", "machines")
 RUN = ("metric", "out", "work", "ledger", "within", "candidate_time", "candidate_memory")
+INPUT = ("--input names a model input and an array", "for example --input image=x")
+MACHINE_PRICE = ("--machine-price names a machine and its price", "for example --machine-price m7a.large=0.11USD/h")
 WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess")
 """Every word but the model and the data themselves."""
 DEFAULTS: dict[str, Any] = {
@@ -99,6 +102,36 @@ def price(words: Mapping[str, Any]) -> tuple[Price, tuple[str, ...]]:
     return price_of(str(machine), place, spot=spot), tuple(mismatch(str(machine), this_machine(), place))
 
 
+def pricing(words: Mapping[str, Any]) -> tuple[Pricing, tuple[str, ...]]:
+    """What machines cost, when several may be decided on: one price for all, or each its own."""
+    by_name, machine = machine_prices(words), str(words.get("machine") or "")
+    said = words.get("price") is not None or bool(machine)
+    if words.get("price") is None and machine in by_name:
+        return Pricing(by_name[machine], said=True, only=machine), ()
+    default, warnings = price(words)
+    return Pricing(default, said, by_name, only=machine), warnings
+
+
+def machine_prices(words: Mapping[str, Any]) -> dict[str, Price]:
+    """`["NAME=0.10USD/h"]` (or a machine of the catalogue after the =), or the `[machines.NAME]` tables, as prices."""
+    said, catalogue = words.get("machines", {}), words.get("catalogue")
+    place = None if catalogue is None else Path(str(catalogue))
+    tables = said if isinstance(said, Mapping) else _pairs(said, MACHINE_PRICE)
+    return {str(name): _machine_price(str(name), table, place) for name, table in tables.items()}
+
+
+def _machine_price(name: str, table: object, catalogue: Path | None) -> Price:
+    known = ("price", "machine", "spot")
+    table = {"price": table} if isinstance(table, str) else table
+    if not isinstance(table, Mapping) or not table or set(table) - set(known) or not set(table) & {"price", "machine"}:
+        raise UsageError(f"[machines.{name}] takes {', '.join(known)}", 'for example price = "0.10USD/h"')
+    spot = stated.yes(table.get("spot", False), f"[machines.{name}] spot")
+    text = str(table.get("price") or table["machine"])
+    if "price" in table and not is_known(text, catalogue):
+        return msgspec.structs.replace(parse_price(text), machine=name, spot=spot)
+    return msgspec.structs.replace(price_of(text, catalogue, spot=spot), machine=name)
+
+
 def _given_price(said: str, machine: str | None, place: Path | None, spot: bool) -> tuple[Price, tuple[str, ...]]:
     """A price as it was said; the machine is any name, compared with this one where a catalogue knows it."""
     given = msgspec.structs.replace(parse_price(said), spot=spot)
@@ -137,7 +170,7 @@ def _converted(plain: Mapping[str, Any], kind: type[T]) -> T:
         raise UsageError(f"a setting of the data cannot be read: {error}") from error
 
 
-def _pairs(said: Any) -> dict[str, str]:
+def _pairs(said: Any, what: tuple[str, str] = INPUT) -> dict[str, str]:
     """`["image=x"]` or a table as a dictionary."""
     if isinstance(said, Mapping):
         return {str(key): str(value) for key, value in said.items()}
@@ -145,7 +178,7 @@ def _pairs(said: Any) -> dict[str, str]:
     for text in said:
         name, separator, value = str(text).partition("=")
         if not separator:
-            raise UsageError(f"--input names a model input and an array, got '{text}'", "for example --input image=x")
+            raise UsageError(f"{what[0]}, got '{text}'", what[1])
         pairs[name] = value
     return pairs
 

@@ -20,7 +20,7 @@ from steelyard.metrics import targets_of
 from steelyard.records.base import to_json
 from steelyard.records.data import Prepared
 from steelyard.records.job import Job
-from steelyard.records.machine import Machine
+from steelyard.records.machine import Machine, Price
 from steelyard.records.model import ModelInfo
 from steelyard.records.plan import Plan, SubjectInfo
 from steelyard.records.weighing import Weighing
@@ -71,15 +71,27 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
         info, prepared, metric_name(job, prepared), machine, patient=job.within_s >= PATIENT_S
     )
     job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
-    weighing = Weighing(subject=subject_info(job, subject), machine=machine, candidates=subject.candidates())
+    weighing = weighing_of(job, subject, machine)
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)
     with Ledger.open(job.ledger or workspace.ledger, outages) as ledger:
-        ledger.remember(subject.key, to_json(weighing).decode())
+        ledger.remember(subject.key, to_json(weighing).decode(), machine.fingerprint)
         with Workbench(subject, workspace.folder, workspace.limits, stop) as bench:
             result = _search(Race(bench, ledger, machine, job.requirements, job.price, job.within_s, on_event), job)
             plan = _plan(job, weighing, result)
             bundle = _bundle(plan, bench, out)
         return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
+
+
+def weighing_of(job: Job, subject: ModelSubject, machine: Machine) -> Weighing:
+    """What is weighed on this machine, for the ledger: decided on later, perhaps beside other machines."""
+    known = job.price != Price()
+    return Weighing(
+        subject=subject_info(job, subject),
+        machine=machine,
+        candidates=subject.candidates(),
+        name=job.price.machine if known and job.price.machine != Price().machine else "",
+        price=job.price if known else None,
+    )
 
 
 def limits_of(job: Job, machine: Machine) -> Limits:

@@ -28,6 +28,8 @@ class Candidate(Record):
     max_batch: int = 1
     instances: int = 1
     """Processes that each open the model, with as many streams each; all take from one queue."""
+    machine: str = ""
+    """Where it runs, when several machines are decided on at once; empty: the only one there is."""
 
     @property
     def workers(self) -> int:
@@ -36,11 +38,22 @@ class Candidate(Record):
 
     @property
     def id(self) -> str:
-        """Readable and unique within a subject: `int8-static.openvino.bf16.t1s2b32`, `….t1s1b32i2` in two processes."""
+        """Readable and unique within a subject: `int8-static.openvino.bf16.t1s2b32`, `….t1s1b32i2` in two processes.
+
+        Among several machines `@` and the machine's name follow.
+        """
         processes = f"i{self.instances}" if self.instances > 1 else ""
-        return f"{self.numerics}.t{self.threads}s{self.streams}b{self.max_batch}{processes}"
+        return f"{self._answers}.t{self.threads}s{self.streams}b{self.max_batch}{processes}{self._place}"
 
     @property
     def numerics(self) -> Numerics:
-        """What decides the answers: variant, runtime and the precision it computes in."""
-        return Numerics(f"{self.variant}.{self.runtime}.{self.precision}")
+        """What decides the answers: variant, runtime, the precision it computes in, and the machine that computes."""
+        return Numerics(f"{self._answers}{self._place}")
+
+    @property
+    def _answers(self) -> str:
+        return f"{self.variant}.{self.runtime}.{self.precision}"
+
+    @property
+    def _place(self) -> str:
+        return f"@{self.machine}" if self.machine else ""

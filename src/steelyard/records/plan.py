@@ -167,6 +167,21 @@ class Flip(Record):
     """Of `candidate`, on the other side."""
 
 
+class MachineFigures(Record):
+    """One of several machines that were decided on together."""
+
+    name: str
+    """Candidates name it after `@`."""
+    machine: Machine
+    price: Price
+    reference_capacity: float
+    """Requests per second of one replica of the model as given, on this machine."""
+    best: str | None
+    """The preferred candidate there that keeps every requirement; None: there is none."""
+    cost: Cost | None
+    """Of `best`."""
+
+
 class SearchFigures(Record):
     """What the search did."""
 
@@ -238,6 +253,8 @@ class Plan(Record):
     """Where the decision would change, the nearest first."""
     sensitivity: tuple[str, ...] = ()
     """The same in sentences, and what does not change it."""
+    machines: tuple[MachineFigures, ...] = ()
+    """When several were decided on at once, all of them; `machine`, `price` and `reference` are the chosen one's."""
     artefacts: dict[str, dict[str, str]] = {}
     """Of a bundle: for each variant on the front, relative file path → sha256."""
 
