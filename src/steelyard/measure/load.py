@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,8 +14,11 @@ from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import Load, ServiceTime
 from steelyard.records.requirements import Latency
 from steelyard.scheduling import PLANNED_QUANTILE, profile
+from steelyard.verdicts import late_verdict
+from steelyard.verdicts.under_load import QUIET_CORES
 
 GLANCE_S = 0.05
+TRIES = 3
 
 
 def measure_load(
@@ -41,7 +45,49 @@ def measure_load(
         arrivals=arrivals,
         rate=rate,
         seconds=seconds,
-        bound_s=latency.bound_ms / 1e3,
+        latency=latency,
         seed=seed,
     )
     return msgspec.convert(reply, Load)
+
+
+class Found(NamedTuple):
+    """A capacity, and the runs that it was found by."""
+
+    rate: float
+    runs: list[Load]
+
+
+def capacity_by_load(
+    run: Callable[[float], Load], guess: float, latency: Latency, precision: float = 0.04, confidence: float = 0.95
+) -> Found:
+    """The highest rate (to about `precision`) that holds in real runs, near the guess; 0 when a 64th does not hold.
+
+    Held to the same binomial bound as the simulated capacity. Strides from the guess, doubling, until one rate holds
+    and a higher one does not, then halves what lies between. A run that fails while other processes were busy is made
+    again, up to `TRIES` times.
+    """
+    runs: list[Load] = []
+
+    def holds(rate: float) -> bool:
+        for _ in range(TRIES):
+            load = run(rate)
+            runs.append(load)
+            if late_verdict(load.late, load.requests, latency.percentile, confidence) == "pass":
+                return True
+            if (load.others_cores or 0.0) <= QUIET_CORES:
+                return False
+        return False
+
+    low, high, stride = 0.0, float("inf"), 1 + 2 * precision
+    rate = guess
+    while (low == 0 or high == float("inf")) and rate > guess / 64:
+        if holds(rate):
+            low, rate = rate, rate * stride
+        else:
+            high, rate = rate, rate / stride
+        stride = min(stride * stride, 2.0)
+    while low and high / low > 1 + precision:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return Found((low * high) ** 0.5 if low else 0.0, runs)

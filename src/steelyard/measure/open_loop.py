@@ -20,10 +20,13 @@ import numpy as np
 
 from steelyard.arrivals import Floats, arrival_times
 from steelyard.errors import Overloaded
+from steelyard.measure.neighbours import Neighbours
 from steelyard.records.arrivals import Arrivals
 from steelyard.records.measurement import Load
+from steelyard.records.requirements import Latency
 from steelyard.scheduling import profile_of
 from steelyard.serve.dispatcher import Dispatcher
+from steelyard.verdicts.lateness import clustering_of
 
 Serve = Callable[[int, int], None]
 """Serves one batch of so many requests on one worker."""
@@ -31,6 +34,9 @@ Serve = Callable[[int, int], None]
 PR_SET_TIMERSLACK = 29
 QUANTILES = 101
 WARM_UP_S = 0.2
+TICKS = 25
+"""The generator wakes at most this often in one latency bound, and then sends all that are due: a thread that woke
+for every request would cost more than the requests of a small model, and no server has one."""
 HEAD_START_S = 0.01
 """Between looking at the clock and the first arrival."""
 HOPELESS_S, HOPELESS_BOUNDS = 1.0, 30
@@ -79,24 +85,30 @@ def run_load(
     arrivals: Arrivals,
     rate: float,
     seconds: float,
-    bound_s: float,
+    latency: Latency,
     seed: int,
+    processes: Sequence[int] = (),
 ) -> Load:
     """Send `rate` requests per second for `seconds` through a dispatcher; `plan_s`: what a batch of 1, 2 … takes.
 
-    Raises what `serve` raises.
+    `processes` work for the candidate as well, beside this one. Raises what `serve` raises.
     """
-    drive(serve, workers, plan_s, _times(arrivals, rate, min(WARM_UP_S, seconds), bound_s, [seed, 1]), bound_s)
+    bound_s = latency.bound_ms / 1e3
+    warm_up = _times(arrivals, rate, min(WARM_UP_S, seconds), bound_s, [seed, 1])
+    drive(serve, workers, plan_s, warm_up, bound_s, drain=False)
+    neighbours = Neighbours(processes)
     run = drive(serve, workers, plan_s, _times(arrivals, rate, seconds, bound_s, [seed, 0]), bound_s)
-    return summary(run, arrivals.words, rate, bound_s)
+    return summary(run, arrivals.words, rate, latency, neighbours.cores())
 
 
 def _times(arrivals: Arrivals, rate: float, seconds: float, bound_s: float, luck: list[int]) -> Floats:
     return arrival_times(arrivals, rate, max(1, round(rate * seconds)), bound_s, np.random.default_rng(luck))
 
 
-def drive(serve: Serve, workers: int, plan_s: Sequence[float], times: Floats, bound_s: float) -> Run:
-    """Send requests at `times` (seconds from now, rising) and wait for all answers."""
+def drive(
+    serve: Serve, workers: int, plan_s: Sequence[float], times: Floats, bound_s: float, drain: bool = True
+) -> Run:
+    """Send requests at `times` (seconds from now, rising) and wait for all answers, or (without `drain`) for none."""
     batches = itertools.count()
 
     def serve_all(worker: int, requests: Sequence[None]) -> Sequence[None]:
@@ -110,7 +122,7 @@ def drive(serve: Serve, workers: int, plan_s: Sequence[float], times: Floats, bo
     with _no_garbage_of_ours(), Dispatcher(serve_all, profile_of(plan_s), workers, most_waiting) as dispatcher:
         due = times + (time.monotonic() + HEAD_START_S)
         sent, used = _send(dispatcher, callers, due.tolist(), bound_s)
-        dispatcher.close(drain=len(sent) == len(due))
+        dispatcher.close(drain=drain and len(sent) == len(due))
     for caller in callers:
         if caller.error is not None and not isinstance(caller.error, Overloaded):
             raise caller.error
@@ -124,12 +136,13 @@ def _send(
     """Send each request when it is due, those overdue at once; when each was sent, and the processor time it took."""
     clock, sleep, put = time.monotonic, time.sleep, dispatcher.put
     sent: list[float] = []
+    tick = bound_s / TICKS
     with _precise_sleep():
         used = time.thread_time()
         for caller, at in zip(callers, due, strict=True):
             now = clock()
             while now < at:
-                sleep(at - now)
+                sleep(max(at - now, tick))
                 now = clock()
             try:
                 put(None, caller, at + bound_s)
@@ -164,25 +177,29 @@ def _precise_sleep() -> Iterator[None]:
         prctl(PR_SET_TIMERSLACK, 0)  # the default again
 
 
-def summary(run: Run, arrivals: str, rate: float, bound_s: float) -> Load:
+def summary(run: Run, arrivals: str, rate: float, latency: Latency, others_cores: float | None) -> Load:
     """The run in numbers. Requests that were no longer sent are late."""
+    bound_s = latency.bound_ms / 1e3
     hopeless = max(HOPELESS_S, HOPELESS_BOUNDS * bound_s)
-    latency = np.nan_to_num(run.answered - run.due, nan=hopeless)
+    took = np.nan_to_num(run.answered - run.due, nan=hopeless)
     once_sent = np.nan_to_num(run.answered - run.sent, nan=hopeless)
+    answered = int(np.count_nonzero(~np.isnan(run.answered)))
     span = float(np.nanmax(run.answered) - run.due[0])
     return Load(
         rate_per_s=rate,
         arrivals=arrivals,
         seconds=float(run.due[-1] - run.due[0]),
-        requests=len(latency),
-        late=int(np.count_nonzero(latency > bound_s)),
+        requests=len(took),
+        late=int(np.count_nonzero(took > bound_s)),
         late_once_sent=int(np.count_nonzero(once_sent > bound_s)),
-        bound_ms=bound_s * 1e3,
-        quantiles_ms=_quantiles_ms(latency),
+        clustering=clustering_of(took.tolist(), latency.percentile),
+        bound_ms=latency.bound_ms,
+        quantiles_ms=_quantiles_ms(took),
         sent_late_ms=_quantiles_ms((run.sent - run.due)[~np.isnan(run.sent)]),
         generator_share=run.generator_s / span,
-        mean_batch=float(np.count_nonzero(~np.isnan(run.answered))) / max(run.batches, 1),
-        answered_per_s=float(np.count_nonzero(~np.isnan(run.answered))) / span,
+        mean_batch=answered / max(run.batches, 1),
+        answered_per_s=answered / span,
+        others_cores=others_cores,
     )
 
 

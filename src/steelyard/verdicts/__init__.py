@@ -14,6 +14,7 @@ from steelyard.verdicts.bounds import paired_drop_bounds, proportion_lower, prop
 from steelyard.verdicts.lateness import clustering_of, late_allowed, late_items_needed, late_verdict
 from steelyard.verdicts.looks import spent
 from steelyard.verdicts.quality import FEWEST_FOR_BOOTSTRAP, Bounds, Judgement, bounds_of, judge_quality
+from steelyard.verdicts.under_load import load_verdict
 
 __all__ = [
     "FEWEST_FOR_BOOTSTRAP",
@@ -25,6 +26,7 @@ __all__ = [
     "late_allowed",
     "late_items_needed",
     "late_verdict",
+    "load_verdict",
     "paired_drop_bounds",
     "proportion_lower",
     "proportion_upper",

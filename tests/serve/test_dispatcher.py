@@ -1,0 +1,255 @@
+"""Every caller gets its own answer, once; who leaves is not served; nothing hangs, nothing polls."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steelyard.errors import Expired, Overloaded
+from steelyard.scheduling import Profile, profile_of
+from steelyard.serve.dispatcher import Dispatcher
+
+PATIENCE_S = 20
+QUICK = profile_of([1e-6] * 8)
+"""Equal times for all sizes: as many as wait are taken, up to eight."""
+
+
+class Engine:
+    """Squares numbers; keeps the batches it was given, and holds them back until `go` is set."""
+
+    def __init__(self, held: bool = False) -> None:
+        self.batches: list[list[int]] = []
+        self.entered = threading.Semaphore(0)
+        self.go = threading.Event()
+        if not held:
+            self.go.set()
+
+    def __call__(self, stream: int, requests: Sequence[int]) -> list[int]:
+        self.batches.append(list(requests))
+        self.entered.release()
+        assert self.go.wait(PATIENCE_S)
+        if any(request < 0 for request in requests):
+            raise ArithmeticError("a negative number")
+        return [request * request for request in requests]
+
+
+@contextmanager
+def busy(engine: Engine, most_waiting: int = 1000, plan: Profile = QUICK) -> Iterator[Dispatcher[int, int]]:
+    """A dispatcher whose only worker is held back with request 0."""
+    with Dispatcher(engine, plan, 1, most_waiting) as dispatcher:
+        try:
+            dispatcher.submit(0)
+            assert engine.entered.acquire(timeout=PATIENCE_S)
+            yield dispatcher
+        finally:
+            engine.go.set()
+
+
+# Answers
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    requests=st.lists(st.tuples(st.integers(-3, 30), st.floats(0, 1), st.booleans()), max_size=80),
+    streams=st.integers(1, 4),
+    largest=st.integers(1, 9),
+    callers=st.integers(1, 3),
+)
+def test_every_caller_gets_the_answer_to_its_own_request(
+    requests: list[tuple[int, float, bool]], streams: int, largest: int, callers: int
+) -> None:
+    engine = Engine()
+    futures: list[list[tuple[int, Future[int]]]] = [[] for _ in range(callers)]
+
+    def call(own: list[tuple[int, Future[int]]]) -> None:
+        for number, deadline, cancelled in requests:
+            own.append((number, dispatcher.submit(number, deadline)))
+            if cancelled:
+                own[-1][1].cancel()
+
+    with Dispatcher(engine, profile_of([1e-6] * largest), streams) as dispatcher:
+        threads = [threading.Thread(target=call, args=(own,)) for own in futures]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    done = [one for own in futures for one in own]
+    assert len(done) == callers * len(requests)
+    failed = {number for batch in engine.batches if min(batch) < 0 for number in batch}
+    for number, future in done:
+        assert future.done()
+        if future.cancelled():
+            continue
+        if error := future.exception():
+            assert isinstance(error, ArithmeticError)
+            assert number in failed
+        else:
+            assert future.result() == number * number
+    served = sorted(number for batch in engine.batches for number in batch)
+    assert served == sorted(number for number, future in done if not future.cancelled())
+    assert all(len(batch) <= largest for batch in engine.batches)
+
+
+def test_the_most_urgent_are_served_first_in_batches_of_the_policy() -> None:
+    engine = Engine(held=True)
+    with busy(engine, plan=profile_of([1e-6] * 2)) as dispatcher:
+        for number, deadline in [(5, 50.0), (3, 30.0), (4, 40.0), (1, 10.0), (2, 20.0)]:
+            dispatcher.submit(number, deadline)
+    assert engine.batches == [[0], [1, 2], [3, 4], [5]]
+
+
+def test_a_free_worker_takes_over_while_another_is_busy() -> None:
+    engine = Engine(held=True)
+    with Dispatcher(engine, profile_of([1e-6]), 2) as dispatcher:
+        futures = [dispatcher.submit(number) for number in (2, 3)]
+        for _ in futures:
+            assert engine.entered.acquire(timeout=PATIENCE_S)  # both are in at once
+        engine.go.set()
+        assert [future.result(PATIENCE_S) for future in futures] == [4, 9]
+
+
+def test_a_failure_reaches_the_callers_of_its_batch_and_nobody_else() -> None:
+    engine = Engine(held=True)
+    with busy(engine, plan=profile_of([1e-6] * 2)) as dispatcher:
+        futures = [dispatcher.submit(number, deadline) for deadline, number in enumerate([1, -2, 3, 4])]
+    assert engine.batches[1:] == [[1, -2], [3, 4]]
+    for future in futures[:2]:
+        with pytest.raises(ArithmeticError, match="a negative number"):
+            future.result(PATIENCE_S)
+    assert [future.result(PATIENCE_S) for future in futures[2:]] == [9, 16]
+
+
+def test_too_few_answers_are_nobodys() -> None:
+    dispatcher = Dispatcher[int, int](lambda _, requests: requests[1:], QUICK, 1)
+    with dispatcher, pytest.raises(RuntimeError, match="0 answers to 1 requests"):
+        dispatcher.submit(1).result(PATIENCE_S)
+
+
+class Rude:
+    """A caller that raises whatever it is told."""
+
+    def begin(self) -> bool:
+        return True
+
+    def answer(self, answer: int) -> None:
+        raise RuntimeError("I do not want it")
+
+    def fail(self, error: BaseException) -> None:
+        raise RuntimeError("nor that")
+
+
+@pytest.mark.parametrize("number", [2, -2])
+def test_a_caller_that_raises_harms_no_other(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    with Dispatcher(Engine(), profile_of([1e-6]), 1) as dispatcher:
+        dispatcher.put(number, Rude())
+        assert dispatcher.submit(3).result(PATIENCE_S) == 9
+    assert "a caller could not" in caplog.text
+
+
+# Leaving
+
+
+def test_cancelled_requests_leave_and_make_room() -> None:
+    engine = Engine(held=True)
+    with busy(engine, most_waiting=300) as dispatcher:
+        futures = [dispatcher.submit(number) for number in range(1, 301)]
+        with pytest.raises(Overloaded, match="300 requests wait already"):
+            dispatcher.submit(301)
+        assert all(future.cancel() for future in futures[10:])
+        assert dispatcher.waiting == 10
+        assert len(dispatcher._queue) < 150  # those that left do not fill the memory
+        kept = [dispatcher.submit(number) for number in range(400, 410)]
+    assert sorted(number for batch in engine.batches for number in batch) == [*range(11), *range(400, 410)]
+    assert all(future.result() for future in (*futures[:10], *kept))
+    with pytest.raises(CancelledError):
+        futures[10].result()
+
+
+def test_what_is_being_served_cannot_be_cancelled() -> None:
+    engine = Engine(held=True)
+    with Dispatcher(engine, QUICK, 1) as dispatcher:
+        future = dispatcher.submit(7)
+        assert engine.entered.acquire(timeout=PATIENCE_S)
+        assert not future.cancel()
+        engine.go.set()
+        assert future.result(PATIENCE_S) == 49
+
+
+def test_expired_requests_fail_while_all_workers_are_busy() -> None:
+    engine = Engine(held=True)
+    with busy(engine) as dispatcher:
+        now = time.monotonic()
+        later = dispatcher.submit(3, expires=now + 0.15)
+        soon = [dispatcher.submit(number, expires=now + 0.05) for number in (1, 2)]
+        patient = dispatcher.submit(4, expires=now + 3600)
+        for future in (*soon, later):
+            with pytest.raises(Expired):
+                future.result(PATIENCE_S)
+        assert dispatcher.waiting == 1
+    assert patient.result(PATIENCE_S) == 16
+    assert engine.batches == [[0], [4]]
+
+
+def test_expiries_of_requests_that_were_served_are_forgotten() -> None:
+    with Dispatcher(Engine(), QUICK, 1) as dispatcher:
+        far = time.monotonic() + 3600
+        for _ in range(20):
+            wait([dispatcher.submit(1, expires=far) for _ in range(200)], PATIENCE_S)
+        assert len(dispatcher._expiry._due) <= 1024
+
+
+# The end
+
+
+def test_closing_serves_what_waits() -> None:
+    engine = Engine(held=True)
+    with busy(engine) as dispatcher:
+        futures = [dispatcher.submit(number) for number in range(1, 20)]
+    assert [future.result() for future in futures] == [number * number for number in range(1, 20)]
+    with pytest.raises(Overloaded, match="no longer serving"):
+        dispatcher.submit(1)
+
+
+def test_closing_without_draining_fails_what_waits_and_ends_the_threads() -> None:
+    engine = Engine(held=True)
+    before = threading.active_count()
+    with busy(engine) as dispatcher:
+        futures = [dispatcher.submit(number, expires=time.monotonic() + 3600) for number in (1, 2)]
+        threading.Timer(0.05, engine.go.set).start()
+        dispatcher.close(drain=False)
+        for future in futures:
+            with pytest.raises(Overloaded):
+                future.result(0)
+    assert engine.batches == [[0]]
+    for _ in range(200):
+        if threading.active_count() <= before:
+            return
+        time.sleep(0.01)
+    pytest.fail("a thread is left")
+
+
+def test_a_worker_may_close_the_dispatcher() -> None:
+    closing: list[Callable[[], None]] = []
+
+    def serve(_: int, requests: Sequence[int]) -> Sequence[int]:
+        closing[0]()
+        return requests
+
+    dispatcher = Dispatcher(serve, QUICK, 1)
+    closing.append(dispatcher.close)
+    assert dispatcher.submit(5).result(PATIENCE_S) == 5
+
+
+def test_idle_workers_use_no_processor_time() -> None:
+    with Dispatcher(Engine(), QUICK, 4) as dispatcher:
+        dispatcher.submit(1, expires=time.monotonic() + 3600).result(PATIENCE_S)
+        used = time.process_time()
+        time.sleep(0.3)
+        assert time.process_time() - used < 0.1
