@@ -282,7 +282,7 @@ def _weighed(row: Row, price: Price) -> Weighed:
 
 def _candidate(row: Row, price: Price) -> Chosen:
     plain = msgspec.to_builtins(row.candidate)
-    return Chosen(id=row.candidate.id, machine=price.machine, **plain)
+    return Chosen(**plain | {"id": row.candidate.id, "machine": price.machine})
 
 
 def _figures(row: Row, price: Price) -> Figures:

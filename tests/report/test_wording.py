@@ -7,7 +7,7 @@ import pytest
 
 from steelyard.records.plan import Plan
 from steelyard.records.requirements import Latency, Requirements
-from steelyard.report import numbers, wording
+from steelyard.report import numbers, scatter, wording
 
 swap = msgspec.structs.replace
 
@@ -36,10 +36,10 @@ def test_a_floor_and_a_budget_are_told(plan_of: Callable[[str], Plan]) -> None:
 
 def test_the_higher_of_floor_and_allowed_drop_binds(plan_of: Callable[[str], Plan]) -> None:
     plan = plan_of("met")
-    assert wording.quality_floor(plan) == pytest.approx(0.846)
+    assert wording.quality_limit(plan) == pytest.approx(0.846)
     higher = swap(plan, requirements=swap(plan.requirements, quality_floor=0.85))
-    assert wording.quality_floor(higher) == pytest.approx(0.85)
-    assert wording.quality_floor(swap(plan, requirements=Requirements())) is None
+    assert wording.quality_limit(higher) == pytest.approx(0.85)
+    assert wording.quality_limit(swap(plan, requirements=Requirements())) is None
 
 
 def test_latency_is_read_off_the_quantiles_where_it_was_not_told(plan_of: Callable[[str], Plan]) -> None:
@@ -77,3 +77,51 @@ def test_a_drop_says_which_way_and_how_far(plan_of: Callable[[str], Plan]) -> No
     )
     equal = swap(quality, drop=0.0, bound=0.0)
     assert wording.drop(equal) == "as good as the reference; with 95% confidence not lower"
+
+
+def of_an_error(plan: Plan) -> Plan:
+    """The same plan, judged by an error of 0.2 of which the chosen candidate has 2 % more."""
+    quality = swap(
+        plan.reference.quality, metric="mse", value=0.2, reference=0.2, drop=0.0, bound=0.0, value_bound=0.21,
+        lower_is_better=True,
+    )  # fmt: skip
+    worse = swap(quality, value=0.204, drop=0.02, bound=0.031)
+    candidates = tuple(
+        swap(c, figures=swap(c.figures, quality=worse)) if c.figures and plan.chosen and c.id == plan.chosen.id else c
+        for c in plan.candidates
+    )
+    wanted = swap(plan.requirements, quality_drop=0.05, quality_floor=None, quality_ceiling=0.205)
+    return swap(plan, reference=swap(plan.reference, quality=quality), quality=worse, candidates=candidates,
+                requirements=wanted)  # fmt: skip
+
+
+def test_an_error_is_told_the_other_way_round(plan_of: Callable[[str], Plan]) -> None:
+    plan = of_an_error(plan_of("met"))
+    assert plan.quality is not None
+    told = wording.drop(plan.quality)
+    assert "2.0 % larger than the reference" in told
+    assert "at most 3.1 % larger" in told
+    assert wording.quality_limit(plan) == pytest.approx(0.205)
+    without = swap(plan, requirements=swap(plan.requirements, quality_ceiling=None))
+    assert wording.quality_limit(without) == pytest.approx(0.21)
+    assert wording.surely(without, plan.quality) == pytest.approx(0.2062)
+    assert ("Quality", "mse at most 0.205") in list(wording.requirements(plan))
+    assert ("Quality drop", "mse at most 5% larger than the reference’s") in list(wording.requirements(plan))
+
+
+def test_in_the_chart_of_an_error_up_is_still_better(plan_of: Callable[[str], Plan]) -> None:
+    plan = of_an_error(plan_of("met"))
+    chart = scatter.cost_scatter(plan)
+    assert chart.y.title == "reference’s mse / mse"
+    assert scatter.scaled(plan, 0.1) == 200
+    [limit] = [rule for rule in chart.rules if rule.axis == "y"]
+    assert (limit.breaks, limit.text) == ("below", "mse ≤ 0.2050")
+    chosen = next(mark for mark in chart.marks if mark.role == "chosen")
+    assert chosen.low < chosen.y < 100
+    assert "mse 0.2040, at most 0.2100" in chosen.lines
+
+
+def test_a_metric_of_ones_own_is_no_share() -> None:
+    assert not wording.is_share("tops.f1:accuracy")
+    assert wording.quality("tools:psnr", 31.416) == "31.42"
+    assert wording.difference("tools:psnr", 0.25) == "0.250"

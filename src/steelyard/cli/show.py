@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from steelyard.decision import amounts
 from steelyard.loop import Balance, Check
 from steelyard.machines.doctor import Examination
 from steelyard.records.plan import Chosen, Figures, Plan, Weighed
@@ -98,8 +99,9 @@ def _quality_gain(plan: Plan) -> str:
     quality = plan.quality
     if quality is None:
         return ""
-    change = round(-quality.drop * 100, 2) or 0.0
-    return f"{change:+.2f} points (at worst {-quality.bound * 100:.2f})"
+    lower = quality.lower_is_better
+    most = amounts.at_most(quality.metric, quality.bound, lower_is_better=lower)
+    return f"{amounts.change(quality.metric, quality.drop, lower_is_better=lower)} ({most})"
 
 
 def _per_million(figures: Figures) -> str:

@@ -97,9 +97,9 @@ def _quality(plan: Plan, quality: QualityFigures) -> Tile:
 
 def _quality_note(plan: Plan, quality: QualityFigures) -> Iterator[str]:
     bound = wording.quality(quality.metric, wording.surely(plan, quality))
-    yield f"at least {bound} with {numbers.stated_percent(quality.confidence)} confidence"
-    floor = wording.quality_floor(plan)
-    yield f"{wording.quality(quality.metric, floor)} required" if floor is not None else "none required"
+    yield f"{wording.no_worse_than(quality)} {bound} with {numbers.stated_percent(quality.confidence)} confidence"
+    limit = wording.quality_limit(plan)
+    yield f"{wording.quality(quality.metric, limit)} required" if limit is not None else "none required"
     if quality.items_needed is not None:
         items, needed = numbers.count(quality.items), numbers.count(quality.items_needed)
         yield f"{items} items do not settle it; about {needed} would"

@@ -116,42 +116,53 @@ def name(plan: Plan, identity: str) -> str:
 def _scatter(
     plan: Plan, axis: Axis, points: Sequence[tuple[Weighed, Figures, float]], rules: Sequence[Rule]
 ) -> Scatter:
-    metric = plan.reference.quality.metric
     points = [point for point in points if math.isfinite(point[2]) and point[2] > 0]
-    floor = list(_floor_rule(plan))
+    floor = list(_limit_rule(plan))
     bottom = _bottom(plan, [figures for _, figures, _ in points])
     marks = tuple(_mark(plan, entry, figures, x, bottom) for entry, figures, x in points)
     return Scatter(
         x=Axis(title=axis.title, log=is_log([*(mark.x for mark in marks), *(rule.at for rule in rules)])),
-        y=Axis(title=metric, unit="%" if wording.is_share(metric) else ""),
+        y=Axis(title=height(plan), unit="%" if _in_percent(plan) else ""),
         bottom=bottom,
         marks=marks,
         front=_front(plan, marks),
         rules=(*rules, *floor),
-        text=_text(metric, axis.title, marks, (*rules, *floor)),
+        text=_text(height(plan), axis.title, marks, (*rules, *floor)),
     )
 
 
-def scaled(metric: str, value: float) -> float:
-    """A value of the metric as the axis shows it: shares as percentages."""
-    return round(value * 100, 6) if wording.is_share(metric) else value
+def height(plan: Plan) -> str:
+    """What the vertical axis shows. Up is better: of an error it is the reference's over the candidate's."""
+    quality = plan.reference.quality
+    return f"reference’s {quality.metric} / {quality.metric}" if quality.lower_is_better else quality.metric
 
 
-def _floor_rule(plan: Plan) -> Iterator[Rule]:
-    floor, metric = wording.quality_floor(plan), plan.reference.quality.metric
-    if floor is not None:
-        text = f"{metric} ≥ {wording.quality(metric, floor)}"
-        yield Rule(axis="y", at=scaled(metric, floor), text=text, breaks="below")
+def _in_percent(plan: Plan) -> bool:
+    quality = plan.reference.quality
+    return quality.lower_is_better or wording.is_share(quality.metric)
+
+
+def scaled(plan: Plan, value: float) -> float:
+    """A value of the metric as the axis shows it: shares as percentages, errors by how much better the reference is."""
+    quality = plan.reference.quality
+    shown = quality.value / value if quality.lower_is_better and value > 0 else value
+    return round(shown * 100, 6) if _in_percent(plan) else shown
+
+
+def _limit_rule(plan: Plan) -> Iterator[Rule]:
+    limit, quality = wording.quality_limit(plan), plan.reference.quality
+    if limit is not None:
+        text = f"{quality.metric} {'≤' if quality.lower_is_better else '≥'} {wording.quality(quality.metric, limit)}"
+        yield Rule(axis="y", at=scaled(plan, limit), text=text, breaks="below")
 
 
 def _mark(plan: Plan, entry: Weighed, figures: Figures, x: float, bottom: float | None) -> Mark:
-    metric = figures.quality.metric
-    y = scaled(metric, figures.quality.value)
+    y = scaled(plan, figures.quality.value)
     below = bottom is not None and y < bottom
     return Mark(
         x=x,
         y=bottom if below and bottom is not None else y,
-        low=scaled(metric, wording.surely(plan, figures.quality)),
+        low=scaled(plan, wording.surely(plan, figures.quality)),
         below=below,
         role=role(plan, entry),
         name=name(plan, entry.id),
@@ -164,7 +175,7 @@ def _lines(plan: Plan, entry: Weighed, figures: Figures) -> Iterator[str]:
     quality, percentile = figures.quality, wording.told_percentile(plan)
     yield f"{entry.verdict}{' (the reference)' if entry.id == plan.reference.candidate.id else ''}"
     worst = wording.quality(quality.metric, wording.surely(plan, quality))
-    yield f"{quality.metric} {wording.quality(quality.metric, quality.value)}, at least {worst}"
+    yield f"{quality.metric} {wording.quality(quality.metric, quality.value)}, {wording.no_worse_than(quality)} {worst}"
     if figures.cost.per_million is not None:
         yield f"{numbers.money(figures.cost.per_million, figures.cost.currency)} per million"
     yield f"{wording.percentile(percentile)} {numbers.duration_ms(wording.latency_at(figures, percentile))}"
@@ -173,13 +184,14 @@ def _lines(plan: Plan, entry: Weighed, figures: Figures) -> Iterator[str]:
 
 def _bottom(plan: Plan, shown: Sequence[Figures]) -> float | None:
     """Where the quality axis begins, when candidates of hopeless quality would squeeze all others together."""
-    metric, floor = plan.reference.quality.metric, wording.quality_floor(plan)
-    values = [scaled(metric, figures.quality.value) for figures in shown]
-    of_interest = [plan.reference.quality.value, *([] if floor is None else [floor])]
+    limit = wording.quality_limit(plan)
+    values = [scaled(plan, figures.quality.value) for figures in shown]
+    of_interest = [plan.reference.quality.value, *([] if limit is None else [limit])]
     keeping = {entry.id for entry in plan.candidates if entry.verdict not in ("fails", "failed")}
     of_interest += [wording.surely(plan, f.quality) for f in shown if f.candidate.id in keeping]
     of_interest += [f.quality.value for f in shown if f.candidate.id in keeping]
-    low, high = scaled(metric, min(of_interest)), scaled(metric, max(of_interest))
+    heights = [scaled(plan, value) for value in of_interest]
+    low, high = min(heights), max(heights)
     bottom = low - max(2 * (high - low), 0.02 * abs(high))
     return None if not values or min(values) >= bottom else bottom
 

@@ -79,10 +79,11 @@ def _row(plan: Plan, entry: Weighed) -> Row:
 
 def _cells(plan: Plan, figures: Figures) -> Iterator[Cell]:
     quality, latency, cost = figures.quality, figures.latency, figures.cost.per_million
+    surely = wording.quality(quality.metric, wording.surely(plan, quality))
     yield Cell(
         text=wording.quality(quality.metric, quality.value),
-        order=quality.value,
-        note=f"≥ {wording.quality(quality.metric, wording.surely(plan, quality))}",
+        order=-quality.value if quality.lower_is_better else quality.value,
+        note=f"{'≤' if quality.lower_is_better else '≥'} {surely}",
     )
     for value in (latency.p50, latency.p95, latency.p99):
         yield Cell(text=numbers.duration_ms(value), order=value)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import get_args
 
+from steelyard.decision.amounts import is_own
 from steelyard.records.plan import Figures, Outcome, Plan, QualityFigures
 from steelyard.records.requirements import Requirements
 from steelyard.report import numbers
@@ -39,7 +40,7 @@ _SHARES = ("accuracy", "agreement", "recall", "precision", "top", "f1")
 
 def is_share(metric: str) -> bool:
     """Whether a metric's values are shares of the items (and read best as percentages)."""
-    return any(word in metric.lower() for word in _SHARES)
+    return not is_own(metric) and any(word in metric.lower() for word in _SHARES)
 
 
 def quality(metric: str, value: float) -> str:
@@ -47,19 +48,30 @@ def quality(metric: str, value: float) -> str:
     return numbers.percent(value) if is_share(metric) else numbers.significant(value, 4)
 
 
-def difference(metric: str, value: float) -> str:
-    """The size of a difference between two values of the metric."""
+def difference(metric: str, value: float, *, lower_is_better: bool = False) -> str:
+    """The size of a drop: points of a share, per cent of the reference's error, or in the metric's units."""
+    if lower_is_better:
+        return f"{numbers.significant(abs(value) * 100, 2)} %"
     if not is_share(metric):
         return numbers.significant(abs(value))
     return f"{numbers.percent(abs(value)).rstrip('%')} points"
 
 
 def surely(plan: Plan, figures: QualityFigures) -> float:
-    """The least that the metric surely is: below the reference by the bound of the drop, or, when a floor is required,
+    """What the metric surely is no worse than: the reference's and the bound of the drop, or, when a value is required,
     the bound of the value itself."""
-    if plan.requirements.quality_floor is not None:
+    if plan.requirements.quality_limit(lower_is_better=figures.lower_is_better) is not None:
         return figures.value_bound
-    return figures.reference - figures.bound
+    return _after(figures.reference, figures.bound, lower_is_better=figures.lower_is_better)
+
+
+def _after(reference: float, drop: float, *, lower_is_better: bool) -> float:
+    return reference * (1 + drop) if lower_is_better else reference - drop
+
+
+def no_worse_than(figures: QualityFigures) -> str:
+    """How a bound of the metric is told: "at least", of an error "at most"."""
+    return "at most" if figures.lower_is_better else "at least"
 
 
 def drop(figures: QualityFigures) -> str:
@@ -67,16 +79,21 @@ def drop(figures: QualityFigures) -> str:
     most = f"; with {numbers.stated_percent(figures.confidence)} confidence {_at_most(figures)}"
     if figures.drop == 0:
         return f"as good as the reference{most}"
-    way = "lower" if figures.drop > 0 else "higher"
-    return f"{difference(figures.metric, figures.drop)} {way} than the reference{most}"
+    return f"{_change(figures, figures.drop)} than the reference{most}"
+
+
+def _change(figures: QualityFigures, drop: float) -> str:
+    worse, better = ("larger", "smaller") if figures.lower_is_better else ("lower", "higher")
+    size = difference(figures.metric, drop, lower_is_better=figures.lower_is_better)
+    return f"{size} {worse if drop > 0 else better}"
 
 
 def _at_most(figures: QualityFigures) -> str:
     if figures.bound > 0:
-        return f"at most {difference(figures.metric, figures.bound)} lower"
+        return f"at most {_change(figures, figures.bound)}"
     if figures.bound == 0:
-        return "not lower"
-    return f"at least {difference(figures.metric, figures.bound)} higher"
+        return "not larger" if figures.lower_is_better else "not lower"
+    return f"at least {_change(figures, figures.bound)}"
 
 
 def percentile(value: float) -> str:
@@ -103,13 +120,15 @@ def latency_at(figures: Figures, wanted: float) -> float:
     return latency.quantiles[low] + (position - low) * step
 
 
-def quality_floor(plan: Plan) -> float | None:
-    """The lowest quality that the requirements allow, or None when they do not speak of it."""
-    wanted, reference = plan.requirements, plan.reference.quality.value
-    floors = [wanted.quality_floor] if wanted.quality_floor is not None else []
+def quality_limit(plan: Plan) -> float | None:
+    """The worst quality that the requirements allow, or None when they do not speak of it."""
+    wanted, reference = plan.requirements, plan.reference.quality
+    lower = reference.lower_is_better
+    limit = wanted.quality_limit(lower_is_better=lower)
+    limits = [] if limit is None else [limit]
     if wanted.quality_drop is not None:
-        floors.append(reference - wanted.quality_drop)
-    return max(floors, default=None)
+        limits.append(_after(reference.value, wanted.quality_drop, lower_is_better=lower))
+    return (min if lower else max)(limits, default=None)
 
 
 def requirements(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -120,7 +139,12 @@ def requirements(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "Latency", f"{share} of the requests within {numbers.stated_ms(wanted.latency.bound_ms)}"
     if wanted.quality_floor is not None:
         yield "Quality", f"{metric} at least {stated_quality(metric, wanted.quality_floor)}"
-    if wanted.quality_drop is not None:
+    if wanted.quality_ceiling is not None:
+        yield "Quality", f"{metric} at most {stated_quality(metric, wanted.quality_ceiling)}"
+    if wanted.quality_drop is not None and plan.reference.quality.lower_is_better:
+        allowed = numbers.stated_percent(wanted.quality_drop)
+        yield "Quality drop", f"{metric} at most {allowed} larger than the reference’s"
+    elif wanted.quality_drop is not None:
         allowed = stated_difference(metric, wanted.quality_drop)
         yield "Quality drop", f"{metric} at most {allowed} below the reference"
     yield from _limits(wanted, plan.price.currency)
