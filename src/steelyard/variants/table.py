@@ -11,7 +11,9 @@ VARIANTS: dict[str, VariantSpec] = {
         maker="steelyard.variants.original:make",
         reads=("onnx", "openvino"),
         writes=None,
-        runtimes=("onnxruntime", "openvino", "torch", "torch-inductor"),
+        runtimes=(
+            "onnxruntime", "openvino", "torch", "torch-inductor", "onnxruntime-cuda", "onnxruntime-tensorrt"
+        ),  # fmt: skip
         summary="the model as it was given",
     ),
     "optimised": VariantSpec(
@@ -22,6 +24,15 @@ VARIANTS: dict[str, VariantSpec] = {
         runtimes=("onnxruntime",),
         packages=("onnxruntime",),
         summary="ONNX Runtime's graph optimisations made beforehand: loads sooner",
+    ),
+    "tf32": VariantSpec(
+        name="tf32",
+        maker="steelyard.variants.original:make",
+        reads=("onnx",),
+        writes=None,
+        runtimes=("onnxruntime-cuda", "onnxruntime-tensorrt"),
+        precisions=("tf32",),
+        summary="the model as it was given, products rounded to TF32 as GPUs do it",
     ),
     "bf16": VariantSpec(
         name="bf16",
