@@ -18,11 +18,15 @@ from steelyard.errors import CandidateFailure, SteelyardError, UsageError
 from steelyard.records.engine import RuntimeSpec, Session, SessionSettings
 from steelyard.records.model import ModelFormat
 
+_GPU_INSTALL = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
+"""Both hold the same module: installed beside each other one hides the other."""
+
 RUNTIMES: dict[str, RuntimeSpec] = {
     "onnxruntime": RuntimeSpec(
         name="onnxruntime",
         opener="steelyard.runtimes.onnxruntime:open_session",
         package="onnxruntime",
+        also=("onnxruntime-gpu",),
         reads=("onnx",),
         precisions=("f32",),
     ),
@@ -50,6 +54,27 @@ RUNTIMES: dict[str, RuntimeSpec] = {
         extra="train",
         compiles=True,
         needs="steelyard.runtimes.needs:cpp_compiler",
+    ),
+    "onnxruntime-cuda": RuntimeSpec(
+        name="onnxruntime-cuda",
+        opener="steelyard.runtimes.onnxruntime_gpu:open_cuda",
+        package="onnxruntime-gpu",
+        reads=("onnx",),
+        precisions=("f32", "tf32", "f16"),
+        device="gpu",
+        install=_GPU_INSTALL,
+        needs="steelyard.runtimes.needs:cuda_provider",
+    ),
+    "onnxruntime-tensorrt": RuntimeSpec(
+        name="onnxruntime-tensorrt",
+        opener="steelyard.runtimes.onnxruntime_gpu:open_tensorrt",
+        package="onnxruntime-gpu",
+        reads=("onnx",),
+        precisions=("f32", "tf32", "f16"),
+        device="gpu",
+        install=_GPU_INSTALL,
+        compiles=True,
+        needs="steelyard.runtimes.needs:tensorrt_provider",
     ),
 }
 

@@ -12,8 +12,13 @@ VARIANTS: dict[str, VariantSpec] = {
         reads=("onnx", "openvino"),
         writes=None,
         runtimes=(
-            "onnxruntime", "openvino", "torch", "torch-inductor", "onnxruntime-cuda", "onnxruntime-tensorrt"
-        ),  # fmt: skip
+            "onnxruntime",
+            "openvino",
+            "torch",
+            "torch-inductor",
+            "onnxruntime-cuda",
+            "onnxruntime-tensorrt",
+        ),
         summary="the model as it was given",
     ),
     "optimised": VariantSpec(
