@@ -12,7 +12,7 @@ from rich.text import Text
 from steelyard.decision import amounts
 from steelyard.loop import Balance, Check
 from steelyard.machines.doctor import Examination
-from steelyard.records.plan import Chosen, Figures, Plan, Weighed
+from steelyard.records.plan import Chosen, Cost, Figures, Plan, Weighed
 from steelyard.report import numbers, wording
 
 COLOURS = {
@@ -41,6 +41,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(Panel(Text(plan.summary), border_style=colour, title=f"{plan.subject.name}: {plan.status}"))
     console.print(_judged(plan), highlight=False)
     console.print(_side_by_side(plan))
+    if plan.machines:
+        console.print(_machines(plan))
     if plan.status != "met":
         console.print(_infeasible(plan))
     console.print(_others(plan))
@@ -105,13 +107,27 @@ def _quality_gain(plan: Plan) -> str:
 
 
 def _per_million(figures: Figures) -> str:
-    cost = figures.cost
-    return "–" if cost.per_million is None else numbers.money(cost.per_million, cost.currency)
+    return _money(figures.cost)
 
 
 def _per_month(figures: Figures) -> str:
     cost = figures.cost
     return "–" if cost.per_month is None else numbers.money(cost.per_month, cost.currency)
+
+
+def _machines(plan: Plan) -> RenderableType:
+    table = Table(title="the machines", title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for heading in ("machine", "an hour", "reference/replica", "best there", "per million"):
+        table.add_column(heading, overflow="fold")
+    for one in plan.machines:
+        price = f"{numbers.stated(one.price.per_hour)} {one.price.currency}"
+        cost = "–" if one.cost is None else _money(one.cost)
+        table.add_row(one.name, price, numbers.rate(one.reference_capacity), one.best or "none keeps everything", cost)
+    return Group(table, Text(""))
+
+
+def _money(cost: Cost) -> str:
+    return "–" if cost.per_million is None else numbers.money(cost.per_million, cost.currency)
 
 
 def _infeasible(plan: Plan) -> RenderableType:

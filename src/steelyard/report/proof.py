@@ -82,6 +82,9 @@ def _price(plan: Plan) -> Iterator[Fact]:
     yield Fact(name="One replica", text=f"{numbers.stated(price.per_hour)} {price.currency} per hour")
     yield Fact(name="Runs on", text=price.machine)
     yield Fact(name="Source", text=price.source)
+    for one in plan.machines:
+        best = "nothing keeps everything" if one.best is None else f"best there {one.best}"
+        yield Fact(name=one.name, text=f"{numbers.stated(one.price.per_hour)} {one.price.currency} per hour, {best}")
 
 
 def _search(plan: Plan) -> Iterator[Fact]:
