@@ -89,6 +89,16 @@ def test_a_runtime_of_no_use_here_says_why(root: Path, tmp_path: Path) -> None:
     assert not found.ready
 
 
+def test_a_gpus_runtime_needs_no_package_where_there_is_no_gpu(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = msgspec.structs.replace(runtime("numbers", "no-such-package"), device="gpu", install="pip install it")
+    monkeypatch.setattr("steelyard.machines.here.devices", lambda: ())
+    assert examine([spec], tmp_path, root).runtimes[0].how == "there is no NVIDIA GPU here"
+    monkeypatch.setattr("steelyard.machines.here.devices", lambda: ("a GPU",))
+    assert examine([spec], tmp_path, root).runtimes[0].how == "pip install it"
+
+
 def test_a_runtime_may_come_in_another_distribution(root: Path, tmp_path: Path) -> None:
     spec = msgspec.structs.replace(runtime("numbers", "no-such-package"), also=("numpy",), install="pip install it")
     assert examine([spec], tmp_path, root).runtimes[0].version == numpy.__version__

@@ -167,7 +167,7 @@ def show_examination(console: Console, examination: Examination) -> None:
         console.print(f"\n[bold]{title}[/bold]")
         for package in packages:
             state = f"[green]{package.version}[/green]" if package.version else "[yellow]missing[/yellow]"
-            console.print(f"  {package.name:<12} {state}  {package.how or package.purpose}", highlight=False)
+            console.print(f"  {package.name:<20} {state}  {package.how or package.purpose}", highlight=False)
     console.print("\n[bold]instruction sets[/bold]")
     for instruction in examination.instruction_sets:
         mark = "[green]yes[/green]" if instruction.present else "[dim]no [/dim]"

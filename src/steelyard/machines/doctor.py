@@ -115,7 +115,7 @@ def examine(
         python=platform.python_version(),
         steelyard=installed("steelyard") or "not installed",
         machine=machine,
-        runtimes=tuple(_runtime(spec, lacking) for spec in runtimes),
+        runtimes=tuple(_runtime(spec, machine, lacking) for spec in runtimes),
         packages=tuple(_package(name, name, extra, purpose) for name, (extra, purpose) in PACKAGES.items()),
         instruction_sets=_instruction_sets(machine),
         noise=tuple(_noise(machine.cores, root)),
@@ -133,9 +133,11 @@ def installed(distribution: str) -> str | None:
         return None
 
 
-def _runtime(spec: RuntimeSpec, lacking: Callable[[RuntimeSpec], str]) -> Package:
+def _runtime(spec: RuntimeSpec, machine: Machine, lacking: Callable[[RuntimeSpec], str]) -> Package:
     distribution = next((name for name in (spec.package, *spec.also) if installed(name)), spec.package)
     found = _package(spec.name, distribution, spec.extra, f"computes in {', '.join(spec.precisions)}")
+    if spec.device == "gpu" and not machine.devices:
+        return msgspec.structs.replace(found, version=None, how="there is no NVIDIA GPU here")
     if found.version is None:
         return msgspec.structs.replace(found, how=spec.install or found.how)
     lacks = lacking(spec)
