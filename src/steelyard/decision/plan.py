@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from steelyard.decision import amounts, relax, several
 from steelyard.decision.choice import choose
+from steelyard.decision.flips import flips
 from steelyard.decision.standing import Standing, front, running, stand
 from steelyard.decision.words import broken, number, quality_sentence, reason_against
 from steelyard.decision.worth import energy_of
@@ -54,10 +55,14 @@ def decide(
     simulated = _worth_simulating(standings)
     ordered = running(simulated)
     chosen, passed_over, _ = choose(ordered)
-    best = front([s for s in ordered if s.stand == "passes" and s not in passed_over])
+    reference = several.reference_of(standings, chosen)
+    place = several.place_of(weighing, reference)
+    passing = [s for s in ordered if s.stand == "passes" and s not in passed_over]
+    best = front(passing)
     told = [_weighed(s, chosen, best, passed_over) for s in simulated]
     told += [_ruled_out(s, chosen) for s in standings if s not in simulated]
     figures = None if chosen is None else _figures(chosen)
+    changes, sensitivity = ((), ()) if chosen is None else flips(simulated, chosen)
     status = "met" if chosen else "undecided" if any(s.stand == "undecided" for s in standings) else "infeasible"
     near = None if chosen else relax.nearest(standings)
     return Plan(
@@ -68,8 +73,8 @@ def decide(
         summary=_summary(chosen, reference, near, status),
         subject=weighing.subject,
         requirements=requirements,
-        machine=weighing.machine,
-        price=price,
+        machine=place.machine,
+        price=place.price,
         chosen=figures.candidate if figures else None,
         quality=figures.quality if figures else None,
         latency=figures.latency if figures else None,
@@ -84,8 +89,18 @@ def decide(
         nearest=near.candidate.id if near else None,
         binding=relax.binding(near) if near else (),
         relaxations=() if chosen else relax.relaxations(standings),
+        flips=changes,
+        sensitivity=sensitivity,
         warnings=(*warnings, *(() if search.complete else (CUT_SHORT,))),
+        machines=several.machine_figures(weighing, standings, passing),
     )
+
+
+def _check_direction(reference: Standing) -> None:
+    """The metric is known from what was measured by it."""
+    quality = reference.quality
+    if quality is not None:
+        reference.requirements.check_direction(quality.metric, lower_is_better=quality.lower_is_better)
 
 
 def _worth_simulating(standings: Sequence[Standing]) -> list[Standing]:
@@ -96,13 +111,6 @@ def _worth_simulating(standings: Sequence[Standing]) -> list[Standing]:
     """
     if len(standings) <= ALL_TOLD:
         return list(standings)
-def _check_direction(reference: Standing) -> None:
-    """The metric is known from what was measured by it."""
-    quality = reference.quality
-    if quality is not None:
-        reference.requirements.check_direction(quality.metric, lower_is_better=quality.lower_is_better)
-
-
     kept = [standings[0]]
     able = [s for s in standings[1:] if s.speed and s.quality and not s.breaks_whatever_its_speed]
     for standing in sorted(able, key=lambda s: -s.capacity_at_most):
@@ -114,6 +122,8 @@ def _check_direction(reference: Standing) -> None:
 def _surely_better(other: Standing, standing: Standing) -> bool:
     if other.stand != "passes" or other.quality is None or standing.quality is None:
         return False
+    if other.candidate.machine != standing.candidate.machine:
+        return False  # another price: more requests may still cost more
     return other.capacity >= standing.capacity_at_most and other.quality.drop <= standing.quality.drop
 
 
@@ -195,6 +205,7 @@ def _figures(standing: Standing) -> Figures:
         memory_mb=probe.memory_mb,
         load_s=probe.load_s,
         service=speed.service,
+        energy=energy_of(candidate, speed),
     )
 
 
@@ -214,6 +225,7 @@ def _quality_figures(standing: Standing) -> QualityFigures:
         items=quality.items,
         confirmed=quality is standing.evidence.confirmed,
         items_needed=judgement.items_needed,
+        lower_is_better=quality.lower_is_better,
     )
 
 
@@ -225,7 +237,6 @@ def _gain(chosen: Standing, reference: Standing) -> Gain:
 
 
 def _summary(chosen: Standing | None, reference: Standing, near: Standing | None, status: str) -> str:
-        lower_is_better=quality.lower_is_better,
     if chosen is not None and chosen.quality is not None and chosen.judgement is not None:
         return f"Run {chosen.candidate.id}: {_speed_sentence(chosen, reference)}, {_quality_words(chosen)}."
     if near is None:
@@ -241,7 +252,7 @@ def _speed_sentence(chosen: Standing, reference: Standing) -> str:
         return f"the model as given is the best that was found, {number(chosen.capacity)} requests/s per replica"
     return (
         f"{number(chosen.capacity)} requests/s per replica, {number(chosen.capacity / reference.capacity)} times "
-        f"the reference's {number(reference.capacity)}"
+        f"the reference's {number(reference.capacity)}{' on the same machine' if chosen.candidate.machine else ''}"
     )
 
 
@@ -249,10 +260,10 @@ def _quality_words(chosen: Standing) -> str:
     quality, judgement = chosen.quality, chosen.judgement
     if quality is None or judgement is None:
         return "quality not measured"
+    metric, lower = quality.metric, quality.lower_is_better
+    value, expected = (amounts.value(metric, v, lower_is_better=lower) for v in (quality.value, quality.reference))
     if quality.identical:
-        return f"{quality.metric} {quality.value:.4f}, the reference's own answers"
+        return f"{metric} {value}, the reference's own answers"
     confirmed = "" if chosen.evidence.confirmed else " (not confirmed on items of their own)"
     most = amounts.at_most(metric, judgement.drop_bound, lower_is_better=lower)
     return f"{metric} {value} against {expected}, {most} at {chosen.requirements.confidence:.0%} confidence{confirmed}"
-    metric, lower = quality.metric, quality.lower_is_better
-    value, expected = (amounts.value(metric, v, lower_is_better=lower) for v in (quality.value, quality.reference))
