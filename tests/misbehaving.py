@@ -38,6 +38,15 @@ class Plain:
             time.sleep(min(0.0005, seconds / 4))
 
 
+class Busy(Plain):
+    """Computes while it serves, where `Plain` sleeps."""
+
+    def serve(self, stream: int, batch: int) -> None:
+        stop = time.perf_counter() + self._argument.get("ms", 0.5) / 1e3
+        while time.perf_counter() < stop:
+            pass
+
+
 class Bad(Plain):
     """Misbehaves in `serve`, as `how` says."""
 
@@ -77,6 +86,10 @@ def complain() -> None:
 
 
 HOW = {f.__name__: f for f in (segfault, hang, grow, grab, leave, shot, complain)}
+
+
+def open_busy(argument: Mapping[str, Any]) -> Busy:
+    return Busy(argument)
 
 
 def open_plain(argument: Mapping[str, Any]) -> Plain:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
+from steelyard.measure.power import meter
 from steelyard.measure.process import Child
 from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import ServiceTime, Speed
@@ -52,18 +54,22 @@ def measure_speed(
     `quiet_ms` is the reference's median service time of one item when it was measured on its own; `effort` scales
     the time spent (1.0: about 60 runs a batch size, between 0.1 and 1.2 s).
     """
+    watched = meter()
+    power = watched.power()
     service: list[ServiceTime] = []
     beside: list[ServiceTime] = []
     for batch in _ladder(candidate.max_batch, service):
         seconds = effort * _seconds(service, batch, child, candidate)
-        samples = []
+        samples, spans = [], []
         for _ in range(ROUNDS):
             time.sleep(PAUSE_S)
+            begun = watched.read(child)
             samples.append(_time(child, candidate, batch, seconds / ROUNDS))
+            spans.append((begun, watched.read(child)))
             time.sleep(PAUSE_S)
             beside.append(service_time(1, [_time(reference, reference_candidate, 1, REFERENCE_S)]))
-        service.append(service_time(batch, samples))
-    return Speed(service=tuple(service), reference_ratio=_ratio(beside, quiet_ms))
+        service.append(msgspec.structs.replace(service_time(batch, samples), watts=watched.watts(spans)))
+    return Speed(service=tuple(service), reference_ratio=_ratio(beside, quiet_ms), power=power)
 
 
 def _ladder(most: int, service: Sequence[ServiceTime]) -> Iterator[int]:
