@@ -11,7 +11,7 @@ import numpy as np
 from steelyard.records.base import digest
 from steelyard.records.candidate import Candidate, Numerics
 from steelyard.records.measurement import Paired, Quality
-from steelyard.records.subject import Answers, Recipe, Split, Task
+from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
 
 
 @dataclass
@@ -63,3 +63,6 @@ class Pipelines:
 
     def versions(self, candidate: Candidate) -> Mapping[str, str]:
         return {"pipeline": "1"}
+
+    def outlook(self, candidate: Candidate) -> Outlook:
+        return Outlook()

@@ -24,7 +24,7 @@ from steelyard.records.data import DataSpec
 from steelyard.records.job import Job
 from steelyard.records.measurement import Evidence, Probe, Quality, Speed
 from steelyard.records.plan import Chosen, Plan
-from steelyard.records.subject import Answers, Recipe, Split, Task
+from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
 from steelyard.search import Event
 from steelyard.subjects.model import ModelSubject
 
@@ -91,6 +91,10 @@ class BundledSubject:
     def versions(self, candidate: Candidate) -> Mapping[str, str]:
         """As the subject's."""
         return self._inner.versions(candidate)
+
+    def outlook(self, candidate: Candidate) -> Outlook:
+        """As the subject's."""
+        return self._inner.outlook(candidate)
 
 
 def check(

@@ -50,6 +50,22 @@ class Recipe(Record):
     before: tuple[Step, ...] = ()
 
 
+class Outlook(Record):
+    """What experience with other subjects leads to expect of a candidate, before anything of it was measured.
+
+    It only decides what is tried first and what is not worth trying; nothing is chosen without being measured.
+    """
+
+    speed: float = 1.0
+    """Requests per second, as a multiple of what the subject as given would reach with the same settings."""
+    keeps: float = 0.9
+    """Chance that it keeps the quality that is usually demanded."""
+    build_s: float = 2.0
+    """Seconds to make its artefacts, those that it shares with others counted."""
+    open_s: float = 1.0
+    """Seconds to open it in a fresh process."""
+
+
 class Runner(Protocol):
     """One candidate, opened in a child process of its own."""
 
@@ -110,6 +126,9 @@ class Subject(Protocol):
 
     def versions(self, candidate: Candidate) -> Mapping[str, str]:
         """Versions of the software that makes and runs it: part of every ledger key."""
+
+    def outlook(self, candidate: Candidate) -> Outlook:
+        """What to expect of it; `Outlook()` where there is no experience."""
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:

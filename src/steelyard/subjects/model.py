@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +17,11 @@ from steelyard.records.data import Prepared
 from steelyard.records.machine import Machine
 from steelyard.records.measurement import Quality
 from steelyard.records.model import ModelInfo
-from steelyard.records.subject import Answers, Recipe, Split, Task
+from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
 from steelyard.runtimes import RUNTIMES, distribution
+from steelyard.subjects.building import packages_of, steps, versions_of
+from steelyard.subjects.outlook import outlook
 from steelyard.subjects.space import space
-from steelyard.variants import VARIANTS
 
 PROTOCOL = 2
 """Raised when the way of measuring changes, so that older measurements are not mixed with newer ones."""
@@ -86,36 +86,19 @@ class ModelSubject:
 
     def recipe(self, candidate: Candidate) -> Recipe:
         """How a child builds and opens it."""
+        *before, last = steps(candidate.variant, self.info, self.data, self.machine)
         return Recipe(
-            build=Task(function="steelyard.subjects.model_child:build", argument=self._build_argument(candidate)),
-            build_key=self._build_key(candidate),
+            build=last.task,
+            build_key=last.key,
             open=Task(function="steelyard.subjects.model_child:open_runner", argument=self._open_argument(candidate)),
+            before=tuple(before),
         )
-
-    def _build_key(self, candidate: Candidate) -> str:
-        variant = VARIANTS[candidate.variant]
-        return digest(
-            self.info.sha256,
-            variant.name,
-            _versions(variant.packages),
-            self.machine.features,
-            self.data.sha256 if variant.calibrates else "",
-        )
-
-    def _build_argument(self, candidate: Candidate) -> dict[str, object]:
-        calibrates = VARIANTS[candidate.variant].calibrates
-        files = {name: self._path(array.file) for name, array in self.data.calibration.items()} if calibrates else {}
-        return {
-            "variant": candidate.variant,
-            "source": self.info.path,
-            "calibration": files,
-            "items": self.data.items_calibrate,
-        }
 
     def _open_argument(self, candidate: Candidate) -> dict[str, object]:
         return {
             "candidate": candidate,
             "metric": self.metric.name,
+            "classes": self.data.classes,
             "inputs": {name: self._path(array.file) for name, array in self.data.judging.items()},
             "items": self.split.total,
             "fixed_batch": self.info.fixed_batch,
@@ -151,6 +134,10 @@ class ModelSubject:
         packages = (*packages_of(candidate.variant), distribution(RUNTIMES[candidate.runtime]), "numpy")
         build = self.recipe(candidate).build_key
         return versions_of(packages) | {"protocol": str(PROTOCOL), "build": build}
+
+    def outlook(self, candidate: Candidate) -> Outlook:
+        """What experience with other models says of it."""
+        return outlook(candidate, self.info, self.machine)
 
 
 def checks_counting(judged_by: Metric) -> bool:

@@ -1,0 +1,82 @@
+"""What to expect of a candidate before it was measured: experience with a dozen models on x86 and NVIDIA machines.
+
+The numbers are rough and need not be better: they decide what a search tries first, and every choice is measured.
+Where they come from: docs/design.md, "The race".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from steelyard.records.candidate import Candidate
+from steelyard.records.machine import Machine
+from steelyard.records.model import ModelInfo
+from steelyard.records.subject import Outlook
+from steelyard.variants import chain
+
+
+class Made(NamedTuple):
+    """Of a kind of variant: speed over the original's, chance to keep the quality, seconds to make it."""
+
+    speed: float
+    keeps: float
+    build_s: float
+
+
+VARIANTS: dict[str, Made] = {
+    "original": Made(1.0, 0.99, 0.3),
+    "optimised": Made(1.0, 0.99, 1.0),
+    "tf32": Made(1.3, 0.98, 0.3),
+    "bf16": Made(1.6, 0.95, 0.3),
+    "fp16": Made(1.8, 0.95, 2.0),
+    "int8-dynamic": Made(0.9, 0.85, 2.0),
+    "int8-nncf": Made(2.3, 0.75, 8.0),
+    "int8": Made(1.8, 0.75, 5.0),
+    "mixed": Made(1.6, 0.85, 60.0),
+    "int4": Made(1.0, 0.6, 5.0),
+}
+"""By the beginning of the variant's name, the first that fits."""
+UNKNOWN = Made(1.0, 0.8, 5.0)
+
+
+class Opened(NamedTuple):
+    """Of a runtime: speed over ONNX Runtime's, seconds to open a model in a fresh process."""
+
+    speed: float
+    open_s: float
+
+
+RUNTIMES: dict[str, Opened] = {
+    "onnxruntime": Opened(1.0, 0.8),
+    "openvino": Opened(1.05, 1.0),
+    "torch-inductor": Opened(0.5, 30.0),
+    "torch": Opened(0.3, 3.0),
+}
+SIZE_MB_S = 20.0
+"""Models take longer to make and to open the larger they are: so many megabytes in a second."""
+CONVOLUTIONS_DYNAMIC = 0.3
+"""Eight-bit convolutions whose activations are scaled while they run are slow; matrix products are fast."""
+WITHOUT_VNNI = 0.6
+"""What eight bits keep of their gain on a processor without instructions for them."""
+
+
+def outlook(candidate: Candidate, info: ModelInfo, machine: Machine) -> Outlook:
+    """What experience says of one candidate of a model on a machine."""
+    made = _made(candidate.variant)
+    opened = RUNTIMES.get(candidate.runtime, Opened(1.0, 2.0))
+    more_s = info.size / 1e6 / SIZE_MB_S
+    speed = made.speed * opened.speed
+    if candidate.variant == "int8-dynamic":
+        speed *= CONVOLUTIONS_DYNAMIC if "Conv" in info.operators else 2.0
+    if candidate.variant.startswith("int8") and not _has_vnni(machine):
+        speed *= WITHOUT_VNNI
+    build_s = sum(_made(spec.name).build_s + more_s for spec in chain(candidate.variant))
+    return Outlook(speed=speed, keeps=made.keeps, build_s=build_s, open_s=opened.open_s + more_s)
+
+
+def _made(variant: str) -> Made:
+    return next((made for name, made in VARIANTS.items() if variant.startswith(name)), UNKNOWN)
+
+
+def _has_vnni(machine: Machine) -> bool:
+    return machine.arch != "x86_64" or bool(machine.devices) or any("vnni" in f for f in machine.features)
