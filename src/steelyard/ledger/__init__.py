@@ -2,6 +2,6 @@
 
 from steelyard.ledger.outage import Outages
 from steelyard.ledger.server import is_server, shown
-from steelyard.ledger.store import Ledger, SubjectLine
+from steelyard.ledger.store import Keeping, Ledger, SubjectLine
 
-__all__ = ["Ledger", "Outages", "SubjectLine", "is_server", "shown"]
+__all__ = ["Keeping", "Ledger", "Outages", "SubjectLine", "is_server", "shown"]

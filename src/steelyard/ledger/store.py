@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -25,6 +25,19 @@ class SubjectLine(NamedTuple):
     entries: int
     newest: str
     """When its newest entry was made (UTC, ISO 8601)."""
+
+
+class Keeping(Protocol):
+    """What a search needs of a ledger; see `Ledger`."""
+
+    def find(self, key: str) -> Measurement | None:
+        """The newest measurement under `key`, or None."""
+
+    def claim(self, key: str) -> None:
+        """Have the measurement of `key` to make."""
+
+    def append(self, entry: Entry) -> None:
+        """Keep an entry."""
 
 
 class Ledger:

@@ -31,6 +31,12 @@ class Job(Record):
     candidate_memory_mb: float | None = None
     """No candidate may use more; None: 80 % of what the machine has."""
     warnings: tuple[str, ...] = ()
+    on: str | None = None
+    """The cluster whose nodes weigh: `ray` (the one this machine is part of), `ray://HOST:PORT`; None: this machine."""
+    machine_prices: dict[str, Price] = {}
+    """What nodes cost, by the names that they are labelled with."""
+    mlflow: str | None = None
+    """The tracking server, database or folder that the weighing is logged to; None: nowhere."""
 
     def __post_init__(self) -> None:
         self.requirements.check_currency(self.price)

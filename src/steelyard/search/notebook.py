@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steelyard.ledger import Ledger
+from steelyard.ledger import Keeping
 from steelyard.records.base import digest
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine
@@ -32,7 +32,7 @@ class Event:
 class Notebook:
     """Measurements of one subject on one machine; every one is in the ledger before the next begins."""
 
-    def __init__(self, subject: Subject, machine: Machine, ledger: Ledger) -> None:
+    def __init__(self, subject: Subject, machine: Machine, ledger: Keeping) -> None:
         self._subject = subject
         self._machine = machine.fingerprint
         self._ledger = ledger

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from steelyard.decision import Standing, choose, contenders, front, running
 from steelyard.errors import CandidateFailure, InputError, ModelError
-from steelyard.ledger import Ledger
+from steelyard.ledger import Keeping
 from steelyard.measure.workbench import Workbench, failure_of
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine, Price
@@ -62,7 +62,7 @@ class Race:
     def __init__(
         self,
         workbench: Workbench,
-        ledger: Ledger,
+        ledger: Keeping,
         machine: Machine,
         requirements: Requirements,
         price: Price,
