@@ -206,7 +206,7 @@ def hostile_plan() -> Plan:
     return msgspec.convert(_poisoned(plain), Plan)
 
 
-KEPT = {"schema", "created", "status", "verdict", "unit", "source", "scenario", "priority", "failure"}
+KEPT = {"schema", "created", "kind", "status", "verdict", "unit", "source", "scenario", "priority", "failure"}
 
 
 def _poisoned(value: Any, key: str = "") -> Any:

@@ -46,6 +46,7 @@ Quality = Annotated[Text, typer.Option(help='Lowest value of the metric: ">=0.98
 Drop = Annotated[Text, typer.Option("--quality-drop", help="Largest loss against the reference; 1% unless said.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Rate = Annotated[Text, typer.Option(help="Requests to be served: 500/s.", rich_help_panel=REQUIRED)]
 Scenario = Annotated[Text, typer.Option(help="server, single or offline.", rich_help_panel=REQUIRED)]
+Pattern = Annotated[Text, typer.Option("--arrivals", help="How requests come: poisson, gamma:2 (bursts), trace:FILE.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Memory = Annotated[Text, typer.Option(help="Peak memory of one replica: 512MB.", rich_help_panel=REQUIRED)]
 Budget = Annotated[Text, typer.Option(help="Money for all replicas: 200USD/month.", rich_help_panel=REQUIRED)]
 Priority = Annotated[Text, typer.Option(help="cost, speed, quality or knee.", rich_help_panel=REQUIRED)]
@@ -107,6 +108,7 @@ def weigh(
     quality_drop: Drop = None,
     rate: Rate = None,
     scenario: Scenario = None,
+    arrivals: Pattern = None,
     memory: Memory = None,
     budget: Budget = None,
     priority: Priority = None,
@@ -157,6 +159,7 @@ def decide(
     quality_drop: Drop = None,
     rate: Rate = None,
     scenario: Scenario = None,
+    arrivals: Pattern = None,
     memory: Memory = None,
     budget: Budget = None,
     priority: Priority = None,

@@ -109,7 +109,7 @@ def _priced_anew(settings: Settings, plan: Plan) -> tuple[Pricing, tuple[str, ..
 def _said_anew(settings: Settings, plan: Plan) -> Any:
     """The plan's requirements, with those changed that were said now."""
     said = Settings({n: s for n, s in settings.items() if n in order.REQUIREMENTS and s.origin != "default"})
-    fresh = order.requirements(said.words)
+    fresh = order.requirements({name: value for name, value in said.words.items() if name != "arrivals"})
     fields = {
         "latency": "latency",
         "quality": "quality_floor",
@@ -123,7 +123,9 @@ def _said_anew(settings: Settings, plan: Plan) -> Any:
         "headroom": "headroom",
         "spare": "spare",
     }
-    changed = {fields[name]: getattr(fresh, fields[name]) for name in said}
+    changed = {fields[name]: getattr(fresh, fields[name]) for name in said if name != "arrivals"}
+    if "arrivals" in said:
+        changed["arrivals"] = order.arrivals(said.words)
     if "quality" in said:
         changed["quality_ceiling"] = fresh.quality_ceiling
     if "budget" in said:

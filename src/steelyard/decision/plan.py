@@ -91,7 +91,7 @@ def decide(
         relaxations=() if chosen else relax.relaxations(standings),
         flips=changes,
         sensitivity=sensitivity,
-        warnings=(*warnings, *(() if search.complete else (CUT_SHORT,))),
+        warnings=(*warnings, *requirements.arrivals.told, *(() if search.complete else (CUT_SHORT,))),
         machines=several.machine_figures(weighing, standings, passing),
     )
 

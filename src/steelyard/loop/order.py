@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from steelyard.data.traces import read_trace
 from steelyard.errors import UsageError
 from steelyard.loop.joined import Pricing
 from steelyard.machines.here import this_machine
 from steelyard.machines.prices import is_known, mismatch, parse_price, price_of
 from steelyard.records import stated
+from steelyard.records.arrivals import Arrivals
 from steelyard.records.data import DataSpec, Preprocess
 from steelyard.records.job import Job
 from steelyard.records.machine import Price
@@ -25,7 +27,7 @@ T = TypeVar("T")
 
 REQUIREMENTS = (
     "latency", "quality", "quality_drop", "rate", "scenario", "memory", "budget", "priority", "confidence", "headroom",
-    "spare",
+    "spare", "arrivals",
 )  # fmt: skip
 PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
 DATA = ("labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
@@ -84,7 +86,19 @@ def _needed(words: Mapping[str, Any], name: str, what: str) -> Any:
 
 def requirements(words: Mapping[str, Any]) -> Requirements:
     """What the plan must keep."""
-    return stated.requirements({name: str(words[name]) for name in REQUIREMENTS if name in words})
+    said = stated.requirements({n: str(words[n]) for n in REQUIREMENTS if n in words and n != "arrivals"})
+    return msgspec.structs.replace(said, arrivals=arrivals(words))
+
+
+def arrivals(words: Mapping[str, Any]) -> Arrivals:
+    """How requests come: `poisson`, `gamma:2`, `trace:requests.csv`."""
+    said = str(words.get("arrivals", "poisson"))
+    kind, _, file = said.partition(":")
+    if kind.strip().lower() != "trace":
+        return stated.stated_arrivals(said)
+    if not file.strip():
+        raise UsageError("--arrivals trace: needs a file", "for example --arrivals trace:requests.csv")
+    return read_trace(file.strip())
 
 
 def price(words: Mapping[str, Any]) -> tuple[Price, tuple[str, ...]]:

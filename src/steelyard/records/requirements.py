@@ -118,6 +118,11 @@ class Requirements(Record):
                 "a rate and the single scenario contradict each other: single means one request after another",
                 "drop one of them; a rate implies the server scenario",
             )
+        if self.scenario != "server" and self.arrivals != POISSON:
+            raise UsageError(
+                f"arrivals ({self.arrivals.words}) belong to the server scenario, got the {self.scenario} one",
+                "add a latency bound, for example --p95 20ms, or drop --arrivals",
+            )
         if self.scenario == "server" and self.latency is None:
             raise UsageError(
                 "the server scenario needs a latency bound: without one any queue is good enough",

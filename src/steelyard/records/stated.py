@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from steelyard.errors import UsageError
+from steelyard.records.arrivals import POISSON, Arrivals
 from steelyard.records.currencies import CODES, SYMBOLS
 from steelyard.records.requirements import Latency, Priority, Requirements, Scenario
 
@@ -44,6 +45,19 @@ def requirements(stated: Mapping[str, str]) -> Requirements:
         spare=replicas(stated["spare"], "--spare") if "spare" in stated else None,
         budget_currency=budget_currency(stated.get("budget", "")),
     )
+
+
+def stated_arrivals(text: str) -> Arrivals:
+    """`poisson`, or `gamma:2` with the deviation of the gaps over their mean. Traces are files: see `data.traces`."""
+    match = re.fullmatch(r"gamma\s*:\s*" + NUMBER, text.strip().lower())
+    if match is not None:
+        return Arrivals(kind="gamma", cv=float(match[1]))
+    if text.strip().lower() != "poisson":
+        raise UsageError(
+            f"--arrivals is poisson, gamma:VARIATION or trace:FILE, got '{text}'",
+            "for example --arrivals gamma:2 (bursts), or --arrivals trace:requests.csv",
+        )
+    return POISSON
 
 
 def _scenario(stated: str | None, latency: Latency | None) -> Scenario:
