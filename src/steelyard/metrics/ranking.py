@@ -49,12 +49,21 @@ class Auroc:
         return float(self.weighted(answers, truth, np.ones((1, len(truth))))[0])
 
     def weighted(self, answers: Array, truth: Array, weights: Floats) -> Floats:
-        """See `Weighted`."""
-        if answers.ndim == 1:
-            return _area(answers, truth == 1, weights)
-        kinds = [kind for kind in range(answers.shape[1]) if 0 < np.count_nonzero(truth == kind) < len(truth)]
-        areas = [_area(answers[:, kind], truth == kind, weights) for kind in kinds]
-        return np.mean(areas, axis=0) if areas else np.zeros(len(weights))
+        """See `Weighted`. Exact for equal weights, to first order in the others (see `_placements`)."""
+        columns = answers.reshape(len(answers), -1)
+        numbers = [1] if answers.ndim == 1 else range(columns.shape[1])
+        kinds = [kind for kind in numbers if 0 < np.count_nonzero(truth == kind) < len(truth)]
+        if not kinds:
+            return np.zeros(len(weights))
+        positive = np.stack([truth == kind for kind in kinds], axis=1)
+        scores = columns if answers.ndim == 1 else columns[:, kinds]
+        placed = np.stack([_placements(s, p) for s, p in zip(scores.T, positive.T, strict=True)], axis=1)
+        side = positive.astype(np.float64)
+        area = (placed * side).sum(axis=0) / side.sum(axis=0)
+        of_positive = weights @ (placed * side) / (weights @ side)
+        of_negative = weights @ (placed * (1 - side)) / (weights @ (1 - side))
+        mean: Floats = (of_positive + of_negative - area).mean(axis=1)
+        return mean
 
     def extreme(self, answers: Array, reference: Array, truth: Array) -> Extreme:
         """An item of the rarest class, ranked first by the one and last by the other."""
@@ -71,14 +80,20 @@ class Auroc:
         return Extreme(np.array([rare]), good_row, bad_row)
 
 
-def _area(scores: Array, positive: npt.NDArray[np.bool_], weights: Floats) -> Floats:
-    """The area under the curve of each row of weights: what scores lower, summed over the positive items."""
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # one group per different score
-    of_item = weights[:, order]
-    above = np.add.reduceat(np.where(positive[order], of_item, 0.0), starts, axis=1)
-    below = np.add.reduceat(np.where(positive[order], 0.0, of_item), starts, axis=1)
-    lower = below.cumsum(axis=1) - below / 2
-    area: Floats = (above * lower).sum(axis=1) / (above.sum(axis=1) * below.sum(axis=1))
-    return area
+def _placements(scores: Array, positive: npt.NDArray[np.bool_]) -> Floats:
+    """For each item the share of the items of the other side that it is on the right side of; ties count half.
+
+    The mean over either side is the area under the curve, and the area is linear in them to first order (E. R. DeLong,
+    D. M. DeLong and D. L. Clarke-Pearson, Biometrics 44, 1988).
+    """
+    ours, theirs = np.sort(scores[positive]), np.sort(scores[~positive])
+    placed = np.empty(len(scores))
+    placed[positive] = _below(theirs, scores[positive])
+    placed[~positive] = 1 - _below(ours, scores[~positive])
+    return placed
+
+
+def _below(ordered: Array, scores: Array) -> Floats:
+    """The share of `ordered` below each score."""
+    share: Floats = (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / 2
+    return share / len(ordered)

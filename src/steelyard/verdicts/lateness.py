@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import chdtri
 
 from steelyard.records.plan import Verdict
 from steelyard.verdicts.bounds import proportion_lower, proportion_upper
@@ -13,6 +13,8 @@ from steelyard.verdicts.settle import until_settled
 
 BLOCKS = 25
 """Stretches of consecutive requests that are compared with each other."""
+CAUTION = 0.9
+"""Confidence of the upper limit of the variance between them; found by simulation (benchmarks/bench_verdicts.py)."""
 
 
 def late_verdict(late: float, total: float, percentile: float, confidence: float, clustering: float = 1.0) -> Verdict:
@@ -36,10 +38,10 @@ def clustering_of(latencies: Sequence[float], percentile: float) -> float:
 
     The slowest `100 − percentile` per cent of the requests are counted in stretches of consecutive ones. By how much
     their number differs more from stretch to stretch than it would if requests were late independently is the design
-    effect of cluster sampling; that it is itself estimated from so few stretches is allowed for (E. L. Korn and
-    B. I. Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated
-    from survey data", Survey Methodology 24, 1998). The slowest are taken, not those beyond the bound, since a run
-    without late requests has spells as well.
+    effect of cluster sampling (E. L. Korn and B. I. Graubard, "Confidence intervals for proportions with small
+    expected number of positive counts estimated from survey data", Survey Methodology 24, 1998). A run that was lucky
+    with its spells also shows fewer of them, so the upper limit of that variance is taken, not the variance. The
+    slowest are counted, not those beyond the bound, since a run without late requests has spells as well.
     """
     taken = np.asarray(latencies, np.float64)
     size = len(taken) // BLOCKS
@@ -51,7 +53,7 @@ def clustering_of(latencies: Sequence[float], percentile: float) -> float:
         return 1.0
     between = float(slow.reshape(BLOCKS, size).mean(axis=1).var(ddof=1))
     effect = between * size / (share * (1 - share))
-    return max(1.0, effect * float((stdtrit(BLOCKS - 1, 0.95) / stdtrit(1e6, 0.95)) ** 2))
+    return max(1.0, effect * (BLOCKS - 1) / float(chdtri(BLOCKS - 1, CAUTION)))
 
 
 def late_items_needed(
