@@ -11,7 +11,7 @@ from pathlib import Path
 from steelyard.bundle import Bundle, check_place, write_bundle
 from steelyard.decision import decide
 from steelyard.errors import Interrupted
-from steelyard.ledger import Ledger, Outages, shown
+from steelyard.ledger import Keeping, Ledger, Outages, shown
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
@@ -67,19 +67,29 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
     info = workspace.inspect(Path(job.model))
     on_event(Event("reading", f"preparing {job.data.source}", 0, 1))
     prepared = prepare(workspace, job, info)
-    subject = ModelSubject(
-        info, prepared, metric_name(job, prepared), machine, patient=job.within_s >= PATIENT_S
-    )
-    job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
+    subject = subject_of(job, info, prepared, machine)
     weighing = weighing_of(job, subject, machine)
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)
     with Ledger.open(job.ledger or workspace.ledger, outages) as ledger:
         ledger.remember(subject.key, to_json(weighing).decode(), machine.fingerprint)
         with Workbench(subject, workspace.folder, workspace.limits, stop) as bench:
-            result = _search(Race(bench, ledger, machine, job.requirements, job.price, job.within_s, on_event), job)
+            result = _search(race_of(job, bench, ledger, machine, on_event), job)
             plan = _plan(job, weighing, result)
             bundle = _bundle(plan, bench, out)
         return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
+
+
+def subject_of(job: Job, info: ModelInfo, prepared: Prepared, machine: Machine) -> ModelSubject:
+    """What is weighed, on this machine. Raises `UsageError` when the requirements do not fit its metric."""
+    patient = job.within_s >= PATIENT_S
+    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine, patient=patient)
+    job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
+    return subject
+
+
+def race_of(job: Job, bench: Workbench, ledger: Keeping, machine: Machine, on_event: Callable[[Event], None]) -> Race:
+    """The search that the job orders."""
+    return Race(bench, ledger, machine, job.requirements, job.price, job.within_s, on_event)
 
 
 def weighing_of(job: Job, subject: ModelSubject, machine: Machine) -> Weighing:
