@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from steelyard.decision.worth import cost_of
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine, Price
 from steelyard.records.measurement import FailureKind, ServiceTime
@@ -14,6 +15,7 @@ from steelyard.records.plan import (
     SCHEMA,
     Chosen,
     Cost,
+    Energy,
     Figures,
     Gain,
     LatencyFigures,
@@ -268,7 +270,7 @@ def _without_choice(plan: Plan) -> Plan:
 def _without_rate(entry: Weighed) -> Weighed:
     if entry.figures is None:
         return entry
-    cost = msgspec.structs.replace(entry.figures.cost, per_month=None)
+    cost = Cost(per_million=entry.figures.cost.per_million, per_month=None, currency=entry.figures.cost.currency)
     return msgspec.structs.replace(entry, figures=msgspec.structs.replace(entry.figures, cost=cost, replicas=None))
 
 
@@ -297,10 +299,13 @@ def _figures(row: Row, price: Price) -> Figures:
         ),
         capacity_per_replica=capacity,
         replicas=replicas,
-        cost=Cost(
-            per_million=1e6 / capacity / 3600 * price.per_hour,
-            per_month=replicas * 730 * price.per_hour,
-            currency=price.currency,
+        cost=cost_of(capacity, Requirements(rate_per_s=RATE, headroom=0.2), price),
+        energy=Energy(
+            wh_per_million=40e6 / capacity / 3600,
+            watts=40.0,
+            idle_watts=11.5,
+            source="estimate: made up",
+            estimated=True,
         ),
         memory_mb=row.memory_mb,
         load_s=0.41,

@@ -5,11 +5,20 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from steelyard.records.arrivals import Arrivals
 from steelyard.records.plan import Plan
 from steelyard.records.requirements import Latency, Requirements
-from steelyard.report import numbers, scatter, wording
+from steelyard.report import scatter, wording
 
 swap = msgspec.structs.replace
+
+
+def test_arrivals_are_told_in_plain_words() -> None:
+    assert wording.arrivals(Arrivals(kind="gamma", cv=2.5)).startswith("in bursts (gamma: gaps deviate by 2.5 times")
+    assert wording.arrivals(Arrivals(kind="gamma", cv=0.5)).startswith("more evenly than at random")
+    assert wording.arrivals(Arrivals(kind="trace", rates=(0.5, 1.5), source="monday.csv")) == (
+        "as recorded in monday.csv, scaled to the rate"
+    )
 
 
 def test_requirements_are_told_as_they_were_stated(plan_of: Callable[[str], Plan]) -> None:
@@ -17,8 +26,9 @@ def test_requirements_are_told_as_they_were_stated(plan_of: Callable[[str], Plan
     assert told == {
         "Latency": "95% of the requests within 20 ms",
         "Quality drop": "accuracy at most 1 point below the reference",
-        "Rate": f"1{numbers.THIN}000 requests per second",
-        "Scenario": "server: requests arrive at random (Poisson)",
+        "Rate": "1,000 requests per second",
+        "Scenario": "server: requests arrive by themselves",
+        "Arrivals": "at random (Poisson)",
         "Memory": "at most 512 MB",
         "Headroom": "20% above the rate",
         "Preferred": "the lowest cost",

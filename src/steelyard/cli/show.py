@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -43,6 +44,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(_side_by_side(plan))
     if plan.machines:
         console.print(_machines(plan))
+    if plan.sensitivity:
+        console.print(_sensitivity(plan))
     if plan.status != "met":
         console.print(_infeasible(plan))
     console.print(_others(plan))
@@ -55,7 +58,8 @@ def _judged(plan: Plan) -> Text:
     return Text(
         f"judged by {subject.data}: {numbers.count(subject.items_select)} items selected, "
         f"{numbers.count(subject.items_confirm)} others confirmed, {numbers.count(subject.items_calibrate)} "
-        f"only calibrated. Measured on {plan.machine.cpu}, {plan.machine.cores} cores; priced as {plan.price.machine}.",
+        f"only calibrated. Measured on {plan.machine.cpu}, {plan.machine.cores} cores; priced as {plan.price.machine}"
+        f"{' at the spot price' if plan.price.spot else ''}.",
         style="dim",
     )
 
@@ -86,8 +90,12 @@ def _rows(plan: Plan, told: list[Figures]) -> Iterator[tuple[str, list[str], str
         yield f"latency {name}", [numbers.duration_ms(getattr(f.latency, name)) for f in told], ""
     yield "cost per million", [_per_million(f) for f in told], numbers.times(gain.cost) if gain and gain.cost else ""
     if plan.requirements.rate_per_s is not None:
-        yield "replicas", [str(f.replicas or "–") for f in told], ""
+        yield "… at the rate", [_at_rate(f) for f in told], ""
+        yield "replicas", [_replicas(f) for f in told], ""
         yield "cost per month", [_per_month(f) for f in told], ""
+        yield "… of it idle", [_idle(f) for f in told], ""
+    if any(f.energy for f in told):
+        yield "energy per million", [wording.energy(f.energy) for f in told], _energy_gain(told)
     yield "memory", [numbers.megabytes(f.memory_mb) for f in told], ""
 
 
@@ -115,6 +123,28 @@ def _per_month(figures: Figures) -> str:
     return "–" if cost.per_month is None else numbers.money(cost.per_month, cost.currency)
 
 
+def _at_rate(figures: Figures) -> str:
+    cost = figures.cost
+    return "–" if cost.per_million_at_rate is None else numbers.money(cost.per_million_at_rate, cost.currency)
+
+
+def _replicas(figures: Figures) -> str:
+    spare = f" ({figures.cost.spare} spare)" if figures.cost.spare else ""
+    return "–" if figures.replicas is None else f"{numbers.count(figures.replicas)}{spare}"
+
+
+def _idle(figures: Figures) -> str:
+    cost = figures.cost
+    if cost.idle_per_month is None or cost.utilisation is None:
+        return "–"
+    return f"{numbers.money(cost.idle_per_month, cost.currency)} ({numbers.percent(1 - cost.utilisation)})"
+
+
+def _energy_gain(told: list[Figures]) -> str:
+    watt_hours = [f.energy.wh_per_million for f in told if f.energy]
+    return numbers.times(watt_hours[1] / watt_hours[0]) if len(watt_hours) == 2 and watt_hours[0] else ""
+
+
 def _machines(plan: Plan) -> RenderableType:
     table = Table(title="the machines", title_justify="left", header_style="bold", pad_edge=False, box=None)
     for heading in ("machine", "an hour", "reference/replica", "best there", "per million"):
@@ -136,16 +166,24 @@ def _infeasible(plan: Plan) -> RenderableType:
     return Panel(Text("\n".join(lines)), title="what stands in the way", border_style="yellow")
 
 
-def _others(plan: Plan) -> Table:
+def _sensitivity(plan: Plan) -> RenderableType:
+    """What would change the decision."""
+    return Group(Text("what would change it", style="bold"), *(_indented(one) for one in plan.sensitivity), Text(""))
+
+
+def _others(plan: Plan) -> RenderableType:
+    """Each on a line of its own with its reason below, so that neither breaks in a narrow terminal."""
     others = [c for c in plan.candidates if c.verdict != "chosen"]
-    table = Table(title="the others, and why", title_justify="left", header_style="bold", pad_edge=False, box=None)
-    for heading in ("candidate", "verdict", "why"):
-        table.add_column(heading, overflow="fold")
+    lines: list[RenderableType] = [Text("the others, and why", style="bold")]
     for candidate in others[:RUNNERS_UP]:
-        table.add_row(candidate.id, _verdict(candidate), candidate.reason)
+        lines += [Text.assemble(candidate.id, "  ", _verdict(candidate), overflow="fold"), _indented(candidate.reason)]
     if len(others) > RUNNERS_UP:
-        table.add_row(f"and {len(others) - RUNNERS_UP} more", "", "all are in the report and in --format json")
-    return table
+        lines.append(Text(f"and {len(others) - RUNNERS_UP} more: all are in the report and in --format json"))
+    return Group(*lines)
+
+
+def _indented(text: str) -> RenderableType:
+    return Padding(Text(text), (0, 0, 0, 4))
 
 
 def _verdict(candidate: Weighed) -> Text:

@@ -51,10 +51,12 @@ def tiles(plan: Plan) -> list[Tile]:
     return [
         *_gains(plan),
         _quality(plan, figures.quality),
-        _cost(plan, figures),
+        _cost(figures),
         _latency(plan, figures),
         _capacity(figures),
         *_replicas(plan, figures),
+        *_month(plan, figures),
+        *_energy(figures),
         _memory(plan, figures),
     ]
 
@@ -105,7 +107,7 @@ def _quality_note(plan: Plan, quality: QualityFigures) -> Iterator[str]:
         yield f"{items} items do not settle it; about {needed} would"
 
 
-def _cost(plan: Plan, figures: Figures) -> Tile:
+def _cost(figures: Figures) -> Tile:
     cost = figures.cost
     if cost.per_million is None:
         return Tile(
@@ -115,16 +117,41 @@ def _cost(plan: Plan, figures: Figures) -> Tile:
             note="it cannot serve within the latency bound",
             verdict="fail",
         )
-    month = f"{numbers.money(cost.per_month, cost.currency)} per month" if cost.per_month is not None else ""
-    budget = plan.requirements.budget_per_month
-    if month and budget is not None:
-        month += f". Budget: {numbers.stated(budget)} {cost.currency}"
+    at_rate, full = cost.per_million_at_rate, "every replica used to its capacity"
     return Tile(
         label="Cost per million requests",
         value=numbers.amount(cost.per_million),
         unit=cost.currency,
-        note=month or "every replica used to its capacity",
+        note=full if at_rate is None else f"{full}; {numbers.money(at_rate, cost.currency)} at the required rate",
     )
+
+
+def _month(plan: Plan, figures: Figures) -> Iterator[Tile]:
+    cost, budget = figures.cost, plan.requirements.budget_per_month
+    if cost.per_month is None:
+        return
+    idle = "every replica, 730 hours"
+    if cost.idle_per_month is not None and cost.utilisation is not None:
+        share, money = numbers.percent(1 - cost.utilisation), numbers.money(cost.idle_per_month, cost.currency)
+        idle = f"{share} of it idle ({money})"
+    value = numbers.amount(cost.per_month)
+    if budget is None:
+        yield Tile(label="Cost per month", value=value, unit=cost.currency, note=idle)
+        return
+    verdict: Literal["pass", "fail"] = "pass" if cost.per_month <= budget else "fail"
+    note = f"{numbers.stated(budget)} {cost.currency} allowed; {idle}"
+    yield Tile(label="Cost per month", value=value, unit=cost.currency, note=note, verdict=verdict)
+
+
+def _energy(figures: Figures) -> Iterator[Tile]:
+    energy = figures.energy
+    if energy is None:
+        return
+    idle = "" if energy.idle_watts is None else f", {numbers.significant(energy.idle_watts)} W when idle"
+    kind = "estimated from processor time" if energy.estimated else "measured"
+    note = f"{kind}: {numbers.significant(energy.watts)} W at capacity{idle}"
+    value = numbers.significant(energy.wh_per_million)
+    yield Tile(label="Energy per million requests", value=value, unit="Wh", note=note)
 
 
 def _latency(plan: Plan, figures: Figures) -> Tile:
@@ -154,6 +181,8 @@ def _replicas(plan: Plan, figures: Figures) -> Iterator[Tile]:
     note = f"for {numbers.stated(wanted.rate_per_s)} requests/s"
     if wanted.headroom:
         note += f" and {numbers.stated_percent(wanted.headroom)} headroom"
+    if figures.cost.spare:
+        note += f"; {numbers.count(figures.cost.spare)} of them to spare"
     yield Tile(label="Replicas", value=numbers.count(figures.replicas), unit="", note=note)
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant digits, thin thousands separators, units.
+"""Numbers as people read them: three significant digits, thousands set off by commas, units.
 
 Light to import: the command line formats with the same functions as the report.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-THIN = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 MISSING = "–"
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`value` rounded to `digits` significant digits: 1234.5 → "1 230", 0.04321 → "0.0432", 1.5e-6 → "1.50e−6"."""
+    """`value` rounded to `digits` significant digits: 1234.5 → "1,230", 0.04321 → "0.0432", 1.5e-6 → "1.50e−6"."""
     if not math.isfinite(value):
         return _not_finite(value)
     if value == 0:
@@ -27,7 +26,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def stated(value: float) -> str:
-    """A number that somebody wrote down, as it was written: 5.0 → "5", 0.25 → "0.25", 12000.0 → "12 000"."""
+    """A number that somebody wrote down, as it was written: 5.0 → "5", 0.25 → "0.25", 12000.0 → "12,000"."""
     if not math.isfinite(value):
         return _not_finite(value)
     if value != 0 and not 1e-4 <= abs(value) < 1e15:
@@ -36,7 +35,7 @@ def stated(value: float) -> str:
 
 
 def count(value: int) -> str:
-    """A whole number: 12345 → "12 345"."""
+    """A whole number: 12345 → "12,345"."""
     return _grouped(value, 0)
 
 
@@ -56,7 +55,7 @@ def seconds(value: float) -> str:
 
 
 def money(value: float, currency: str) -> str:
-    """An amount with its currency: "0.12 machine-hours", "12.30 USD", "1 230 EUR", "0.00123 USD"."""
+    """An amount with its currency: "0.12 machine-hours", "12.30 USD", "1,230 EUR", "0.00123 USD"."""
     return f"{amount(value)} {currency}"
 
 
@@ -123,7 +122,7 @@ def _minutes(value: float) -> str:
 
 
 def _grouped(value: float, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}".replace(",", THIN)
+    text = f"{value:,.{decimals}f}"
     return text.replace("-", MINUS) if float(f"{value:.{decimals}f}") else text.lstrip("-")
 
 

@@ -40,7 +40,7 @@ def sections(plan: Plan) -> list[Facts]:
         Facts(title="Requirements", facts=tuple(Fact(name=n, text=t) for n, t in wording.requirements(plan))),
         Facts(title="What judged", facts=tuple(_subject(plan)), sentences=plan.subject.told),
         Facts(title="Machine", facts=tuple(_machine(plan))),
-        Facts(title="Price", facts=tuple(_price(plan))),
+        Facts(title="Price", facts=tuple(_price(plan)), sentences=plan.sensitivity),
         Facts(title="Search", facts=tuple(_search(plan))),
     ]
 
@@ -82,6 +82,11 @@ def _price(plan: Plan) -> Iterator[Fact]:
     yield Fact(name="One replica", text=f"{numbers.stated(price.per_hour)} {price.currency} per hour")
     yield Fact(name="Runs on", text=price.machine)
     yield Fact(name="Source", text=price.source)
+    if price.spot:
+        yield Fact(name="Kind", text="spot: it may be taken away at any moment")
+    figures = plan.chosen_figures or plan.reference
+    if figures.energy:
+        yield Fact(name="Energy", text=figures.energy.source)
     for one in plan.machines:
         best = "nothing keeps everything" if one.best is None else f"best there {one.best}"
         yield Fact(name=one.name, text=f"{numbers.stated(one.price.per_hour)} {one.price.currency} per hour, {best}")

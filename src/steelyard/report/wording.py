@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import get_args
 
 from steelyard.decision.amounts import is_own
-from steelyard.records.plan import Figures, Outcome, Plan, QualityFigures
+from steelyard.records.arrivals import Arrivals
+from steelyard.records.plan import Energy, Figures, Outcome, Plan, QualityFigures
 from steelyard.records.requirements import Requirements
 from steelyard.report import numbers
 
@@ -24,7 +25,7 @@ MEANING: dict[Outcome, str] = {
     "not measured": "dropped early by the search",
 }
 SCENARIOS = {
-    "server": "server: requests arrive at random (Poisson)",
+    "server": "server: requests arrive by themselves",
     "single": "single: one request after another",
     "offline": "offline: all requests are at hand",
 }
@@ -96,6 +97,23 @@ def _at_most(figures: QualityFigures) -> str:
     return f"at least {_change(figures, figures.bound)}"
 
 
+def arrivals(pattern: Arrivals) -> str:
+    """The pattern of arrivals for people."""
+    if pattern.kind == "trace":
+        return f"as recorded in {pattern.source}, scaled to the rate"
+    if pattern.kind == "gamma" and pattern.cv != 1:
+        how = "in bursts" if pattern.cv > 1 else "more evenly than at random"
+        return f"{how} (gamma: gaps deviate by {pattern.cv:g} times their mean)"
+    return "at random (Poisson)"
+
+
+def energy(figures: Energy | None) -> str:
+    """Energy per million requests: "12.3 Wh", "≈ 12.3 Wh" where it is an estimate."""
+    if figures is None:
+        return numbers.MISSING
+    return f"{'≈ ' if figures.estimated else ''}{numbers.significant(figures.wh_per_million)} Wh"
+
+
 def percentile(value: float) -> str:
     """The name of a latency percentile: 95.0 → "p95", 99.9 → "p99.9"."""
     return f"p{value:g}"
@@ -154,12 +172,16 @@ def _limits(wanted: Requirements, currency: str) -> Iterator[tuple[str, str]]:
     if wanted.rate_per_s is not None:
         yield "Rate", f"{numbers.stated(wanted.rate_per_s)} requests per second"
     yield "Scenario", SCENARIOS[wanted.scenario]
+    if wanted.scenario == "server":
+        yield "Arrivals", arrivals(wanted.arrivals)
     if wanted.memory_mb is not None:
         yield "Memory", f"at most {numbers.stated(wanted.memory_mb)} MB"
     if wanted.budget_per_month is not None:
         yield "Budget", f"at most {numbers.stated(wanted.budget_per_month)} {currency} per month"
     if wanted.headroom:
         yield "Headroom", f"{numbers.stated_percent(wanted.headroom)} above the rate"
+    if wanted.spare is not None:
+        yield "Spare", f"{numbers.count(wanted.spare)} {'replica' if wanted.spare == 1 else 'replicas'}"
     yield "Preferred", PRIORITIES[wanted.priority]
     yield "Confidence", numbers.stated_percent(wanted.confidence)
 

@@ -15,7 +15,7 @@ const short = (text) => (text.length > 60 ? `${text.slice(0, 57)}…` : text);
 
 function tick(value, unit) {
   const [whole, decimals] = String(Number(value.toPrecision(4))).split(".");
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   return (decimals ? `${grouped}.${decimals}` : grouped) + (unit === "%" ? "%" : "");
 }
 
