@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from steelyard.data.prepare import prepare
 from steelyard.data.rows import read_rows
+from steelyard.data.sequences import read_items
+from steelyard.data.write import name_of
 from steelyard.records.data import ArrayFile, DataSpec, Prepared, Preprocess
 from steelyard.records.model import TensorInfo
 
@@ -42,15 +44,17 @@ def run_prepare(
     into: Path, source: str | Path, inputs: Sequence[TensorInfo], outputs: int | None, settings: Mapping[str, Any]
 ) -> Outcome:
     """Call `prepare` as the parent process does: with an argument that has been JSON."""
+    settings = dict(settings)
+    argument = {"targets": settings.pop("targets", "any")}
     spec = DataSpec(source=str(source), **settings)
-    argument = {"spec": spec, "inputs": list(inputs), "into": str(into), "outputs_classes": outputs}
+    argument |= {"spec": spec, "inputs": list(inputs), "into": str(into), "outputs_classes": outputs}
     found = prepare(json.loads(msgspec.json.encode(argument)))
 
     def load(file: ArrayFile) -> NDArray[Any]:
         rows = read_rows(into / file.file, 0, file.shape[0])
-        assert rows.dtype.name == file.dtype
+        assert name_of(rows.dtype) == file.dtype
         assert rows.shape == file.shape
-        return rows
+        return rows if file.lengths is None else read_items(into, file, 0, items_of(into, file))
 
     return Outcome(
         found,
@@ -60,9 +64,13 @@ def run_prepare(
     )
 
 
+def items_of(into: Path, file: ArrayFile) -> int:
+    return len(np.load(into / str(file.lengths), allow_pickle=False))
+
+
 @pytest.fixture
 def prepared(tmp_path: Path) -> Callable[..., Outcome]:
-    """`prepared(source, model's inputs, outputs=None, **settings of DataSpec)` → Outcome."""
+    """`prepared(source, model's inputs, outputs=None, **settings of DataSpec, targets)` → Outcome."""
     runs = iter(range(1000))
 
     def call(

@@ -144,7 +144,9 @@ def test_one_hot_labels(prepared: Prepare, table: Table, features: TensorInfo, t
         prepared(table(x=twenty, y=one_hot), features)
     one_hot[3] = [0.6, 0.4, 0, 0]
     with pytest.raises(DataError, match="4 columns but is not one-hot"):
-        prepared(table(x=twenty, y=one_hot), features)
+        prepared(table(x=twenty, y=one_hot), features, targets="classes")
+    measured = prepared(table(x=twenty, y=one_hot), features)
+    assert measured.labels.tolist() == [one_hot[twenty.tolist().index(row)].tolist() for row in measured.x.tolist()]
 
 
 def test_words_need_classes(prepared: Prepare, table: Table, features: TensorInfo, twenty: Floats) -> None:
@@ -186,4 +188,4 @@ def test_labels_that_are_none(
     prepared: Prepare, table: Table, features: TensorInfo, twenty: Floats, labels: NDArray[Any], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        prepared(table(x=twenty, y=labels), features)
+        prepared(table(x=twenty, y=labels), features, targets="classes")

@@ -150,7 +150,7 @@ def test_columns_that_are_not_there(prepared: Prepare, folder: Path) -> None:
 def test_manifests_that_are_none(prepared: Prepare, folder: Path, raw: bytes, message: str) -> None:
     (folder / "list.csv").write_bytes(raw)
     with pytest.raises(DataError, match=message):
-        prepared(folder, RGB)
+        prepared(folder, RGB, targets="classes")
 
 
 def test_other_separators_and_a_byte_order_mark(prepared: Prepare, folder: Path) -> None:

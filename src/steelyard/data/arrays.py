@@ -14,10 +14,11 @@ from typing import IO, Protocol
 import numpy as np
 
 from steelyard.data.archives import BROKEN, is_regular
-from steelyard.data.convert import Conversion
+from steelyard.data.convert import Conversion, Stepwise
 from steelyard.data.items import Array, ItemKind, Numbers, Rows
 from steelyard.data.room import room
 from steelyard.data.rows import FileArray, Header, fill, read_header, write_header
+from steelyard.data.sequences import Whole, ragged
 from steelyard.errors import DataError
 
 _BLOCK = 2**20
@@ -156,11 +157,31 @@ def _rows_of_columns(stream: IO[bytes], header: Header, start: int, stop: int) -
 
 
 @dataclass(frozen=True)
+class Shortened:
+    """An array whose items were filled up to one length, cut to the length that each really has."""
+
+    stored: Stored
+    lengths: Whole
+    axis: int
+    """Along which the steps lie; the first one counts items."""
+
+    @property
+    def header(self) -> Header:
+        """Of the array as it is stored."""
+        return self.stored.header
+
+    def rows(self, numbers: Numbers) -> Array:
+        """The items of these numbers, ragged, steps first."""
+        whole = np.moveaxis(self.stored.rows(numbers), self.axis, 1)
+        return ragged([item[:length] for item, length in zip(whole, self.lengths[numbers], strict=True)])
+
+
+@dataclass(frozen=True)
 class ArrayItems:
     """Items whose inputs lie in arrays, one per model input."""
 
     stored: Mapping[str, Stored]
-    conversions: Mapping[str, Conversion]
+    conversions: Mapping[str, Conversion | Stepwise]
     names: Sequence[str] = field(default=())
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.data.items import Array, Items, Labels, Numbers, Rows, bytes_per_item, chunks
+from steelyard.data.items import Array, ItemKind, Items, Labels, Numbers, Rows, bytes_per_item, chunks
+from steelyard.data.sequences import is_ragged, lengths_of
 from steelyard.errors import DataError
 
 Digests = NDArray[np.uint64]
@@ -17,6 +18,7 @@ Digests = NDArray[np.uint64]
 
 CONFLICT = "exact duplicates of each other whose labels differ"
 DUPLICATE = "exact duplicates of an item that is kept"
+TWINS = {CONFLICT, DUPLICATE}
 OVERLAP = "set aside for calibration, but they are also among the items that judge"
 
 
@@ -58,8 +60,12 @@ class LeftOut:
         if 2 * left > total:
             raise DataError(
                 f"more than half of {what} cannot be used ({left} of {total}): {'; '.join(self.told())}",
-                "mend the data: what is left would not stand for it",
+                f"mend the data: what is left would not stand for it{self._honest()}",
             )
+
+    def _honest(self) -> str:
+        found = {self._reasons[number] for number in np.unique(self._reason)}
+        return "; where equal items are honest (a table of few values), --duplicates keep" if found & TWINS else ""
 
 
 def _printable(name: str) -> str:
@@ -82,13 +88,14 @@ class Cleaned:
     told: tuple[str, ...]
 
 
-def clean(items: Items, labels: Labels | None, classes: int | None) -> Cleaned:
-    """Find the items that can judge. Raises DataError when these are less than half."""
+def clean(items: Items, labels: Labels | None, classes: int | None, *, duplicates: bool = False) -> Cleaned:
+    """Find the items that can judge; `duplicates` may stay. Raises DataError when these are less than half."""
     left_out = LeftOut(items.names, items.count)
     if labels is not None:
         _mark_labels(labels, classes, left_out)
     digests = _inspect(items, left_out)
-    _mark_duplicates(digests, labels, left_out)
+    if not duplicates:
+        _mark_duplicates(digests, labels, left_out)
     left_out.check_share("the items")
     return Cleaned(left_out.kept, digests, left_out.told())
 
@@ -106,6 +113,10 @@ def clean_calibration(items: Items, judging: Digests) -> Cleaned:
 def _mark_labels(labels: Labels, classes: int | None, left_out: LeftOut) -> None:
     left_out.mark(labels.missing, "the label is missing")
     left_out.mark(labels.unknown, "the label is not among the classes")
+    if labels.measured:
+        finite = np.isfinite(labels.codes.reshape(len(labels.codes), -1)).all(axis=1)
+        left_out.mark(labels.known & ~finite, "the label is NaN or Inf")
+        return
     left_out.mark(labels.known & (labels.codes < 0), "the label is negative")
     if classes is not None:
         left_out.mark(labels.known & (labels.codes >= classes), f"the label is above {classes - 1}, the last output")
@@ -115,18 +126,28 @@ def _inspect(items: Items, left_out: LeftOut) -> Digests:
     digests = np.zeros((items.count, 2), np.uint64)
     for numbers in chunks(np.arange(items.count, dtype=np.int64), bytes_per_item(items)):
         rows = items.read(numbers)
-        _mark_rows(rows, numbers, left_out)
+        _mark_rows(rows, items.kinds, numbers, left_out)
         digests[numbers] = digests_of(rows)
     return digests
 
 
-def _mark_rows(rows: Rows, numbers: Numbers, left_out: LeftOut) -> None:
+def _mark_rows(rows: Rows, kinds: Mapping[str, ItemKind], numbers: Numbers, left_out: LeftOut) -> None:
     for position, reason in rows.faults.items():
         left_out.mark(numbers[position : position + 1], reason)
     for name, values in rows.inputs.items():
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-            left_out.mark(numbers[~finite], f"NaN or Inf in input {name}")
+        if is_ragged(values):
+            left_out.mark(numbers[lengths_of(values) == 0], f"no steps in input {name}")
+        if kinds[name].dtype.kind == "f":
+            left_out.mark(numbers[~_sound(values, bears_nan=kinds[name].bears_nan)], f"NaN or Inf in input {name}")
+
+
+def _sound(values: Array, *, bears_nan: bool) -> NDArray[np.bool_]:
+    """Which items hold nothing but numbers that can be computed with."""
+    if is_ragged(values):
+        return np.array([np.isfinite(item).all() for item in values], bool)
+    wrong: NDArray[np.bool_] = np.isinf(values) if bears_nan else ~np.isfinite(values)
+    sound: NDArray[np.bool_] = ~wrong.reshape(len(values), -1).any(axis=1)
+    return sound
 
 
 def digests_of(rows: Rows) -> Digests:
@@ -139,7 +160,10 @@ def digests_of(rows: Rows) -> Digests:
 def _digest(arrays: Sequence[Array], position: int) -> bytes:
     found = hashlib.blake2b(digest_size=16)
     for array in arrays:
-        found.update(array[position].tobytes())
+        item = np.asarray(array[position])
+        if is_ragged(array):
+            found.update(str(item.shape).encode())
+        found.update(item.tobytes())
     return found.digest()
 
 
@@ -153,7 +177,8 @@ def _mark_duplicates(digests: Digests, labels: Labels | None, left_out: LeftOut)
     if labels is not None:
         codes = labels.codes[kept]
         differs = np.zeros(len(first), bool)
-        np.logical_or.at(differs, group, codes != codes[first][group])
+        other = (codes != codes[first][group]).reshape(len(codes), -1).any(axis=1)
+        np.logical_or.at(differs, group, other)
         left_out.mark(kept[differs[group]], CONFLICT)
     repeated = np.ones(len(kept), bool)
     repeated[first] = False

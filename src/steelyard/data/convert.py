@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.data.items import Array, ItemKind
+from steelyard.data.items import Array, ItemKind, Steps
+from steelyard.data.sequences import cut, joined, lengths_of
 from steelyard.errors import DataError
 from steelyard.records.data import Preprocess
 from steelyard.records.model import TensorInfo
@@ -43,6 +44,24 @@ class Conversion:
         return as_dtype(np.rint(computed) if self.dtype.kind in "iu" else computed, self.dtype, self.input)
 
 
+@dataclass(frozen=True)
+class Stepwise:
+    """Converts items that differ in length: all of their steps at once."""
+
+    conversion: Conversion
+    """Of single steps."""
+    steps: Steps
+
+    @property
+    def kind(self) -> ItemKind:
+        """What one converted step looks like."""
+        return replace(self.conversion.kind, steps=self.steps)
+
+    def __call__(self, values: Array) -> Array:
+        """Convert some items, ragged, steps first."""
+        return cut(self.conversion(joined(values)), lengths_of(values)) if len(values) else values
+
+
 def has_arithmetic(preprocess: Preprocess) -> bool:
     """Whether values are changed at all."""
     return preprocess.scale != 1.0 or bool(preprocess.mean) or bool(preprocess.std)
@@ -72,7 +91,7 @@ def as_dtype(values: Array, dtype: np.dtype[Any], name: str) -> Array:
 
     Floats too large for the new dtype become infinite, and are found by cleaning.
     """
-    if dtype.kind != "f":
+    if dtype.kind in "iub":
         _check_holds(values, dtype, name)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, dtype)
@@ -93,13 +112,13 @@ def _check_holds(values: Array, dtype: np.dtype[Any], name: str) -> None:
 
 
 def input_dtype(info: TensorInfo) -> np.dtype[Any]:
-    """The numpy dtype of a model input. Raises DataError when the input does not take numbers."""
+    """The numpy dtype of a model input. Raises DataError when the input takes neither numbers nor words."""
     try:
         dtype = np.dtype(info.dtype)
     except TypeError:
         dtype = np.dtype(object)
-    if dtype.kind not in "fiub":
-        raise DataError(f"the model's input {info.name!r} takes {info.dtype}; only numbers can be prepared for it")
+    if dtype.kind not in "fiubU":
+        raise DataError(f"the model's input {info.name!r} takes {info.dtype}; only numbers and words can be prepared")
     return dtype
 
 

@@ -1,8 +1,9 @@
-"""Labels in whatever form they came become class numbers."""
+"""Labels in whatever form they came become class numbers, or measured values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +11,19 @@ from numpy.typing import NDArray
 from steelyard.data.arrays import Stored
 from steelyard.data.items import Array, Labels, chunks
 from steelyard.errors import DataError
+from steelyard.metrics import Targets
 from steelyard.records.data import DataSpec
 
 _LARGEST_WHOLE = 2.0**53
 """Above this, floats no longer tell whole numbers apart."""
 
 
-def labels_of_array(stored: Stored, spec: DataSpec, where: str) -> Labels:
-    """Class numbers from an array [items], [items, 1] or one-hot [items, classes].
+def labels_of_array(stored: Stored, spec: DataSpec, where: str, targets: Targets = "any") -> Labels:
+    """Labels from an array [items], [items, 1], one-hot [items, classes], or of several measured values per item.
 
-    Integers, whole floats (NaN = missing), bools, or words that stand in `spec.classes`. Raises DataError otherwise.
+    Integers, whole floats (NaN = missing), bools, or words that stand in `spec.classes` are class numbers; other floats
+    are measured values, and whatever the numbers when the metric's `targets` are "numbers". Raises DataError for what
+    is none of these.
     """
     shape = stored.header.shape
     if len(shape) not in (1, 2) or 0 in shape:
@@ -27,51 +31,76 @@ def labels_of_array(stored: Stored, spec: DataSpec, where: str) -> Labels:
             f"{where} has the shape {shape}, expected one class number per item",
             "labels are [items] or one-hot [items, classes]",
         )
-    one_hot = len(shape) == 2 and shape[1] > 1
-    parts = [
-        _class_numbers(stored.rows(part), spec, where, one_hot=one_hot)
-        for part in chunks(np.arange(shape[0], dtype=np.int64), stored.header.item_bytes)
-    ]
-    told = (f"labels were one-hot in {shape[1]} columns: the place of the one was taken",) if one_hot else ()
-    return _joined(parts, spec, told)
-
-
-def _class_numbers(values: Array, spec: DataSpec, where: str, *, one_hot: bool) -> Labels:
-    kind = values.dtype.kind
-    if kind in "US" and not one_hot:
-        return labels_of_words([_text(word) for word in values.reshape(-1)], spec, where, guess_classes=False)
+    kind = stored.header.dtype.kind
+    if kind in "US" and (len(shape) == 1 or shape[1] == 1):
+        words = [_text(word) for part in _parts(stored) for word in part.reshape(-1)]
+        return labels_of_words(words, spec, where, guess_classes=False)
     if kind not in "iufb":
-        raise DataError(f"{where} holds {values.dtype.name}, expected class numbers", "save labels as int64")
-    if one_hot:
-        return _from_one_hot(values, spec, where)
-    return _from_numbers(values.reshape(-1), spec, where)
+        raise DataError(f"{where} holds {stored.header.dtype.name}, expected class numbers", "save labels as int64")
+    if len(shape) == 1 or shape[1] == 1:
+        values = np.concatenate([part.reshape(-1) for part in _parts(stored)])
+        return _from_numbers(values, spec, where, targets)
+    return _from_columns(stored, spec, where, targets)
+
+
+def _parts(stored: Stored) -> Iterator[Array]:
+    for part in chunks(np.arange(stored.header.items, dtype=np.int64), stored.header.item_bytes):
+        yield stored.rows(part)
 
 
 def _text(word: str | bytes) -> str:
     return word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
 
 
-def _from_numbers(values: Array, spec: DataSpec, where: str) -> Labels:
+def _from_numbers(values: Array, spec: DataSpec, where: str, targets: Targets) -> Labels:
+    """One number per item."""
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     present = np.where(missing, 0, values) if missing.any() else values
-    if values.dtype.kind == "f" and not ((np.rint(present) == present) & (abs(present) < _LARGEST_WHOLE)).all():
+    whole = values.dtype.kind != "f" or bool(((np.rint(present) == present) & (abs(present) < _LARGEST_WHOLE)).all())
+    if targets == "numbers" or (not whole and targets != "classes"):
+        return _measured(values, missing, spec, where, targets)
+    if not whole:
         raise DataError(
             f"{where} holds numbers that are not whole, expected class numbers",
-            "regression targets are not supported: labels are the numbers of the classes, from 0",
+            "labels are the numbers of the classes, from 0; for measured values choose --metric mse, mae or r2",
         )
     return _labels(present.astype(np.int64) + spec.label_offset, missing)
 
 
-def _from_one_hot(values: Array, spec: DataSpec, where: str) -> Labels:
+def _from_columns(stored: Stored, spec: DataSpec, where: str, targets: Targets) -> Labels:
+    """Several numbers per item: one-hot, or measured."""
+    if targets != "numbers" and all(_is_one_hot(part) for part in _parts(stored)):
+        labels = [_from_one_hot(part, spec) for part in _parts(stored)]
+        told = f"labels were one-hot in {stored.header.shape[1]} columns: the place of the one was taken"
+        return _joined(labels, spec, (told,))
+    fractions = any((np.rint(part) != part).any() for part in _parts(stored) if part.dtype.kind == "f")
+    if targets == "numbers" or (targets != "classes" and fractions):
+        values = np.concatenate(list(_parts(stored)))
+        return _measured(values, np.zeros(len(values), bool), spec, where, targets)
+    raise DataError(
+        f"{where} has {stored.header.shape[1]} columns but is not one-hot (a single 1 per row, else 0)",
+        "several labels per item are not supported: save one class number per item",
+    )
+
+
+def _measured(values: Array, missing: NDArray[np.bool_], spec: DataSpec, where: str, targets: Targets) -> Labels:
+    if spec.label_offset:
+        raise DataError(
+            f"a label offset moves class numbers, but {where} holds measured values", "leave the label offset out"
+        )
+    told = () if targets == "numbers" else ("labels are measured values: not all of them are whole",)
+    return Labels(values.astype(np.float64), missing, np.zeros(len(values), bool), told=told)
+
+
+def _is_one_hot(values: Array) -> bool:
+    """At most a single 1 per row, otherwise zeros: rows without a 1 are without a label."""
     ones = (values == 1).sum(axis=1)
     others = ((values != 1) & (values != 0)).any(axis=1)
-    missing = (ones == 0) & ~others
-    if not ((ones == 1) & ~others | missing).all():
-        raise DataError(
-            f"{where} has {values.shape[1]} columns but is not one-hot (a single 1 per row, else 0)",
-            "several labels per item are not supported: save one class number per item",
-        )
-    return _labels(values.argmax(axis=1).astype(np.int64) + spec.label_offset, missing)
+    return bool(((ones <= 1) & ~others).all())
+
+
+def _from_one_hot(values: Array, spec: DataSpec) -> Labels:
+    return _labels(values.argmax(axis=1).astype(np.int64) + spec.label_offset, ~(values == 1).any(axis=1))
 
 
 def labels_of_words(words: Sequence[str], spec: DataSpec, where: str, *, guess_classes: bool) -> Labels:
@@ -96,8 +125,8 @@ def labels_of_words(words: Sequence[str], spec: DataSpec, where: str, *, guess_c
     return Labels(codes, missing, unknown, classes, told)
 
 
-def labels_of_column(cells: Sequence[str], spec: DataSpec, where: str) -> Labels:
-    """Class numbers from the cells of a CSV: numbers when all are numbers (and no class is called so), else words."""
+def labels_of_column(cells: Sequence[str], spec: DataSpec, where: str, targets: Targets = "any") -> Labels:
+    """Labels from the cells of a table: numbers when all are numbers (and no class is called so), else words."""
     words = [cell.strip() for cell in cells]
     if spec.classes and set(words) - {""} <= set(spec.classes):
         return labels_of_words(words, spec, where, guess_classes=True)
@@ -105,7 +134,7 @@ def labels_of_column(cells: Sequence[str], spec: DataSpec, where: str) -> Labels
         values = np.array([float(word) if word else np.nan for word in words])
     except ValueError:
         return labels_of_words(words, spec, where, guess_classes=True)
-    return _joined([_from_numbers(values, spec, where)], spec, ())
+    return replace(_from_numbers(values, spec, where, targets), classes=spec.classes)
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -129,6 +158,8 @@ def _joined(parts: Sequence[Labels], spec: DataSpec, told: tuple[str, ...]) -> L
 def check_counting(labels: Labels, classes: int, offset: int) -> None:
     """Raises DataError when labels do not fit the model's `classes` outputs in a way that speaks of a mistake."""
     present = labels.codes[labels.known]
+    if labels.measured:
+        return
     outside = int(((present < 0) | (present >= classes)).sum())
     if not outside:
         return

@@ -12,6 +12,7 @@ from steelyard.records.model import TensorInfo
 
 LABEL_NAMES = ("labels", "label", "y", "targets", "target", "class")
 INPUT_NAMES = ("x", "inputs", "images", "X", "data", "input")
+LENGTHS = "lengths"
 
 Shape = tuple[int | None, ...]
 
@@ -50,7 +51,8 @@ def _match_input(
     by_name = next((name for name in tried if name in free), None)
     if by_name is not None:
         return by_name
-    fitting = [name for name in free if fits(headers[name].shape[1:], info.shape[1:])]
+    lengths = {match_lengths(headers, name) for name in headers}
+    fitting = [name for name in free if name not in lengths and fits(headers[name].shape[1:], info.shape[1:])]
     if len(fitting) == 1:
         return fitting[0]
     which = f"{len(fitting)} arrays could be it" if fitting else "no array has its name or fits its shape"
@@ -59,6 +61,27 @@ def _match_input(
         f"{described(headers)}",
         f'name it: [data.inputs] {info.name} = "{(fitting or free or ["..."])[0]}"',
     )
+
+
+def match_lengths(headers: Mapping[str, Header], name: str) -> str | None:
+    """The array that tells how long each item of the array `name` is: `NAME_lengths`, or `lengths`."""
+    tried = (f"{name}_{LENGTHS}", LENGTHS)
+    return next((n for n in tried if n != name and n in headers and _counts_something(headers[n])), None)
+
+
+def _counts_something(header: Header) -> bool:
+    return header.dtype.kind in "iu" and len(header.shape) == 1
+
+
+def step_axis(header: Header, info: TensorInfo, where: str) -> int:
+    """Along which axis the steps of an item lie: the first one of the model's input that may vary, after the items."""
+    if len(header.shape) != len(info.shape):
+        raise DataError(
+            f"one item of {where} is {told_shape(header.shape[1:])}, the model's input {info.name!r} takes "
+            f"{told_shape(info.shape[1:])}",
+            "items of different length are stored filled up to the longest, with their lengths in a second array",
+        )
+    return next(place for place, size in enumerate(info.shape) if place and size is None)
 
 
 def _named(headers: Mapping[str, Header], name: str, purpose: str) -> str:

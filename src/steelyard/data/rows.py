@@ -74,6 +74,16 @@ def write_header(out: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -
     npy.write_array_header_1_0(out, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
 
 
+def rewrite_header(file: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Corrects the number of items in a file that was begun before it was known: numpy leaves room for it."""
+    with file.open("r+b") as out:
+        before = read_header(out, str(file)).offset
+        out.seek(0)
+        write_header(out, dtype, shape)
+        if out.tell() != before:
+            raise DataError(f"{file}: its header did not fit in the room that was left for it")
+
+
 def read_rows(file: Path, start: int, stop: int) -> NDArray[Any]:
     """Items `start` to `stop` of a .npy file, shape [stop - start, ...].
 

@@ -111,7 +111,7 @@ def _tide_and_order(times: Floats, span: float) -> Pattern:
 def _sorted(times: Floats, told: list[str]) -> Floats:
     if times.min() < 0:
         raise DataError(
-            f"the trace holds negative times, the {int((times < 0).argmax()) + 1}th is {times[times < 0][0]:g}",
+            f"the trace holds negative times: number {int((times < 0).argmax()) + 1} is {times[times < 0][0]:g}",
             "count from 0, or give dates",
         )
     falls = int((np.diff(times) < 0).sum())
@@ -171,7 +171,7 @@ def _none_negative(rates: Floats) -> None:
     if (rates < 0).any():
         place = int((rates < 0).argmax())
         raise DataError(
-            f"the trace holds a negative rate: the {place + 1}th is {rates[place]:g}", "remove it, or correct it"
+            f"the trace holds a negative rate: number {place + 1} is {rates[place]:g}", "remove it, or correct it"
         )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.data.items import Array, ItemKind, Items, Numbers, bytes_per_item, chunks
+from steelyard.data.items import Array, ItemKind, Items, Numbers, Steps, bytes_per_item, chunks
 from steelyard.data.room import room
-from steelyard.data.rows import write_header
+from steelyard.data.rows import rewrite_header, write_header
+from steelyard.data.sequences import joined, lengths_of
 from steelyard.errors import DataError
 from steelyard.records.data import ArrayFile
 
@@ -22,7 +23,7 @@ class RowFile:
     """A .npy file that is written item by item."""
 
     def __init__(self, folder: Path, file: str, kind: ItemKind, count: int) -> None:
-        self.record = ArrayFile(file=file, dtype=kind.dtype.name, shape=(count, *kind.shape))
+        self.record = ArrayFile(file=file, dtype=name_of(kind.dtype), shape=(count, *kind.shape))
         self._hash = hashlib.sha256(f"{kind.dtype.str} {self.record.shape}".encode())
         self._out = (folder / file).open("wb", buffering=0)
         write_header(self._out, kind.dtype, self.record.shape)
@@ -40,6 +41,52 @@ class RowFile:
         return self._hash.hexdigest()
 
 
+class StepFile:
+    """Items of different length in a .npy file, one after the other, and their lengths in another."""
+
+    def __init__(self, folder: Path, file: str, kind: ItemKind, steps: Steps, count: int) -> None:
+        self._folder, self._file, self._kind, self._steps = folder, file, kind, steps
+        self._written = 0
+        self._values = RowFile(folder, f"{file}.npy", kind, 0)
+        self._lengths = RowFile(folder, f"{file}.lengths.npy", ItemKind(np.dtype(np.int64), ()), count)
+
+    @property
+    def record(self) -> ArrayFile:
+        """What was written so far."""
+        return ArrayFile(
+            file=f"{self._file}.npy",
+            dtype=name_of(self._kind.dtype),
+            shape=(self._written, *self._kind.shape),
+            lengths=f"{self._file}.lengths.npy",
+            axis=self._steps.axis,
+            fill=self._steps.fill,
+        )
+
+    def write(self, values: Array) -> None:
+        """The next items, ragged, steps first."""
+        lengths = lengths_of(values)
+        self._lengths.write(lengths)
+        self._values.write(joined(values))
+        self._written += int(lengths.sum())
+
+    def close(self) -> str:
+        """The sha256 over all that decides what the items are."""
+        digests = self._values.close(), self._lengths.close()
+        rewrite_header(self._folder / f"{self._file}.npy", self._kind.dtype, self.record.shape)
+        return hash_of((*digests, self._steps.axis, self._steps.fill))
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """As the model's inputs name it: all words are `str`, however long."""
+    return "str" if dtype.kind == "U" else dtype.name
+
+
+def _file(folder: Path, file: str, kind: ItemKind, count: int) -> RowFile | StepFile:
+    if kind.steps is None:
+        return RowFile(folder, f"{file}.npy", kind, count)
+    return StepFile(folder, file, kind, kind.steps, count)
+
+
 def write_items(items: Items, numbers: Numbers, into: Path, part: str) -> tuple[dict[str, ArrayFile], list[str]]:
     """Write the items of these numbers to `into/part/NAME.npy`, one file per model input.
 
@@ -48,7 +95,7 @@ def write_items(items: Items, numbers: Numbers, into: Path, part: str) -> tuple[
     """
     (into / part).mkdir()
     names = file_names(list(items.kinds))
-    files = {name: RowFile(into, f"{part}/{names[name]}.npy", kind, len(numbers)) for name, kind in items.kinds.items()}
+    files = {name: _file(into, f"{part}/{names[name]}", kind, len(numbers)) for name, kind in items.kinds.items()}
     try:
         with room(into, bytes_per_item(items) * len(numbers)):
             _write_rows(items, numbers, files)
@@ -57,7 +104,7 @@ def write_items(items: Items, numbers: Numbers, into: Path, part: str) -> tuple[
     return {name: file.record for name, file in files.items()}, digests
 
 
-def _write_rows(items: Items, numbers: Numbers, files: dict[str, RowFile]) -> None:
+def _write_rows(items: Items, numbers: Numbers, files: dict[str, RowFile | StepFile]) -> None:
     for part in chunks(numbers, bytes_per_item(items)):
         rows = items.read(part)
         if rows.faults:
@@ -66,9 +113,9 @@ def _write_rows(items: Items, numbers: Numbers, files: dict[str, RowFile]) -> No
             file.write(rows.inputs[name])
 
 
-def write_labels(codes: NDArray[np.int64], into: Path) -> tuple[ArrayFile, str]:
-    """Write `labels.npy`, int64, and return its sha256."""
-    file = RowFile(into, "labels.npy", ItemKind(np.dtype(np.int64), ()), len(codes))
+def write_labels(codes: NDArray[Any], into: Path) -> tuple[ArrayFile, str]:
+    """Write `labels.npy`, int64 class numbers or float64 measured values, and return its sha256."""
+    file = RowFile(into, "labels.npy", ItemKind(codes.dtype, codes.shape[1:]), len(codes))
     try:
         with room(into, codes.nbytes):
             file.write(codes)

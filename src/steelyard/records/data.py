@@ -36,13 +36,29 @@ class DataSpec(Record):
     """The user's data, as told on the command line or in `[data]`."""
 
     source: str
-    """A .npz, a folder of class folders, images (folder or zip) with a `manifest`, or `package.module:function`."""
+    """A .npz, a table (.csv, .tsv, .jsonl, .parquet), a folder of class folders, images (folder or zip) with a
+    `manifest`, or `package.module:function`."""
     inputs: dict[str, str] = {}
-    """Model input → array name in the .npz. Empty: found by name, then by being the only array that fits."""
+    """Model input → array in the .npz, or column of the table (several: divided by commas). Empty: found by name, then
+    by being the only one that fits."""
     labels: str | None = None
-    """Array in the .npz or column in the manifest; None: `labels`, `label`, `y`, `targets`, `class` are tried."""
+    """Array in the .npz or column; None: `labels`, `label`, `y`, `targets`, `class` are tried."""
     calibration: str | None = None
-    """Array in the .npz set aside for calibration; None: some of the items are set aside."""
+    """Array in the .npz, or a second table, set aside for calibration; None: some of the items are set aside."""
+    columns: tuple[str, ...] = ()
+    """Columns of the table that go side by side into the model's one input; empty: all of numbers but the labels."""
+    text: tuple[str, ...] = ()
+    """Columns of text for the tokenizer: one, or two for a pair."""
+    tokenizer: str | None = None
+    """A `tokenizer.json` that turns the text into the model's inputs."""
+    max_tokens: int | None = None
+    """Longer texts are cut; None: as the tokenizer's file says, or as the model's inputs do."""
+    padding: bool | None = None
+    """Whether items of different length may be filled up to go into the model together; None: when it has a mask."""
+    missing: Literal["drop", "keep"] | None = None
+    """Items with missing values in a table; None: kept when the model fills them in itself."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Exact duplicates; in a table of few values they may be honest."""
     manifest: str | None = None
     """CSV with one image per row; for a zip or folder of images."""
     classes: tuple[str, ...] = ()
@@ -56,18 +72,29 @@ class DataSpec(Record):
 
 
 class ArrayFile(Record):
-    """One array on disk: a .npy file relative to the prepared folder; the first axis counts items."""
+    """One array on disk: a .npy file relative to the prepared folder; the first axis counts items.
+
+    Where items differ in length they lie one after the other: the first axis then counts the steps of all of them, and
+    `lengths` is a second file with the steps of each.
+    """
 
     file: str
     dtype: str
     shape: tuple[int, ...]
+    lengths: str | None = None
+    """A .npy file, int64 [items]; None: all items are of one shape."""
+    axis: int = 1
+    """Of the model's input, along which the steps of an item lie (0 counts items)."""
+    fill: float = 0.0
+    """What an item may be filled up with."""
 
 
 class Prepared(Record):
     """Validation data on disk, cleaned, shuffled by the seed and split: calibration items, then those that judge.
 
-    Arrays `calibration/NAME.npy` and `judging/NAME.npy` per model input, and `labels.npy` (int64, judging items
-    only) when there are labels. Calibration and judging items never overlap, duplicates included.
+    Arrays `calibration/NAME.npy` and `judging/NAME.npy` per model input, and `labels.npy` (judging items only; int64
+    class numbers, or float64 measured values) when there are labels. Calibration and judging items never overlap,
+    duplicates included unless these were to be kept.
     """
 
     folder: str
@@ -80,6 +107,8 @@ class Prepared(Record):
     items_calibrate: int
     items_select: int
     items_confirm: int
+    pad: bool = False
+    """Items of different length may be filled up to the longest that goes into the model with them."""
     classes: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     """What cleaning found and did, one sentence each with counts."""
