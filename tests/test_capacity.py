@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard.arrivals import Floats, gamma, poisson
+from steelyard.arrivals import Floats, arrival_times, gamma, poisson
 from steelyard.capacity import (
     FULLEST,
     capacity,
@@ -21,6 +21,7 @@ from steelyard.capacity import (
     simulate,
     throughput,
 )
+from steelyard.records.arrivals import Arrivals
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.requirements import Latency
 from steelyard.scheduling import Queue, batch_to_dispatch, profile
@@ -219,6 +220,44 @@ def test_capacity_repeats_itself_and_hardly_depends_on_the_seed() -> None:
 def test_more_confidence_promises_less() -> None:
     low, high = (capacity(CONV_NET, 1, 1, P95_10MS, confidence=confidence) for confidence in (0.6, 0.999))
     assert low > high
+
+
+BURSTS = Arrivals(kind="gamma", cv=3)
+BUSY = Arrivals(kind="trace", rates=(0.5,) * 9 + (5.5,), step_s=60)
+"""A tenth of the time, and 55 % of the requests, at eleven times the rate of the rest."""
+
+
+def test_bursts_and_busy_times_lower_the_capacity() -> None:
+    plain, bursts, busy = (
+        capacity(CONV_NET, 1, 16, P95_10MS, arrivals=arrivals) for arrivals in (Arrivals(), BURSTS, BUSY)
+    )
+    assert 0.3 * plain < bursts < 0.9 * plain
+    assert plain / 5.5 <= busy < 1.15 * plain / 5.5  # of the busy requests, 9 % may be late instead of 5 %
+
+
+def test_busy_times_may_be_late_when_few_requests_fall_into_them() -> None:
+    peak = Arrivals(kind="trace", rates=(0.985,) * 99 + (2.485,), step_s=60)  # 2.5 % of the requests
+    plain = capacity(CONV_NET, 1, 16, P95_10MS)
+    assert capacity(CONV_NET, 1, 16, P95_10MS, arrivals=peak) > 0.9 * plain
+    strict = Latency(percentile=99, bound_ms=10)
+    assert capacity(CONV_NET, 1, 16, strict, arrivals=peak) < 0.6 * capacity(CONV_NET, 1, 16, strict)
+
+
+@pytest.mark.parametrize("arrivals", [BURSTS, BUSY, Arrivals(kind="trace", gaps=(0.1, 0.1, 0.1, 3.7))])
+def test_capacity_in_a_pattern_keeps_the_requirement_and_a_higher_rate_does_not(arrivals: Arrivals) -> None:
+    found = capacity(CONV_NET, 2, 16, P95_10MS, arrivals=arrivals)
+
+    def late(rate: float) -> float:
+        times = arrival_times(arrivals, rate, 60_000, 0.010, np.random.default_rng(17))
+        return float(np.mean(simulate(times, CONV_NET, 2, 16, 0.010, seed=18) > 0.010))
+
+    assert late(0.85 * found) < 0.05 < late(1.15 * found)
+
+
+@pytest.mark.parametrize("arrivals", [BURSTS, BUSY])
+def test_latency_at_capacity_keeps_the_bound_in_a_pattern(arrivals: Arrivals) -> None:
+    rate = capacity(CONV_NET, 1, 16, P95_10MS, arrivals=arrivals)
+    assert latency_at(CONV_NET, 1, 16, rate, 0.010, percentile=95, arrivals=arrivals)[95] <= 10
 
 
 NETS = st.builds(

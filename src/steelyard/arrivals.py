@@ -16,7 +16,7 @@ from steelyard.records.arrivals import Arrivals
 
 Floats = npt.NDArray[np.float64]
 
-SETTLING = 10
+SETTLING = 20
 """A stretch of the tide is not cut shorter than this many latency bounds: queues must settle in it."""
 
 
@@ -70,7 +70,8 @@ class Tide:
         stretches = len(self._whole) - 1
         turns = max(1, round(total_s / (stretches * self._step_s)))
         step_s = total_s / (turns * stretches)
-        full, rest = np.divmod(even / step_s, stretches)
+        within = np.minimum(even, total_s * (1 - 1e-12))  # the last one belongs to the last stretch, not to a next
+        full, rest = np.divmod(within / step_s, stretches)
         moved: Floats = (full * stretches + np.interp(rest, self._reached, self._whole)) * step_s
         return moved
 

@@ -26,7 +26,7 @@ FULLEST = 0.98
 """Share of the throughput beyond which no queue is steady enough to be promised."""
 DRAWS = 200
 """Equally likely service times per batch size."""
-FEWEST_ARRIVALS, MOST_ARRIVALS, MOST_WITH_TIDE = 6_000, 40_000, 80_000
+FEWEST_ARRIVALS, MOST_ARRIVALS, MOST_WITH_TIDE = 6_000, 40_000, 60_000
 PRECISION = 0.01
 """The capacity is found to this share."""
 
