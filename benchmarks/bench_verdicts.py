@@ -163,10 +163,10 @@ WORLDS = (
 )
 
 
-def truth_of(world: World) -> float:
+def truth_of(world: World, items: int) -> float:
     """The true drop, from very many items."""
     judged_by = metric(world.metric)
-    answers, reference, truth = world.draw(np.random.default_rng(123), TRUTH_ITEMS)
+    answers, reference, truth = world.draw(np.random.default_rng(123), items)
     value, expected = judged_by.value(answers, truth), judged_by.value(reference, truth)
     return value / expected - 1 if judged_by.lower_is_better else expected - value
 
@@ -184,10 +184,10 @@ def ending(world: World, rng: Rng, demanded: float, replicates: int) -> str:
     return "undecided"
 
 
-def rates(world: World, trials: int, replicates: int, seed: int = 0) -> Rates:
+def rates(world: World, trials: int, replicates: int, seed: int = 0, truth_items: int = TRUTH_ITEMS) -> Rates:
     """How the trials of one world end."""
     began = time.perf_counter()
-    rng, demanded = np.random.default_rng(seed), truth_of(world)
+    rng, demanded = np.random.default_rng(seed), truth_of(world, truth_items)
     ends = [ending(world, rng, demanded, replicates) for _ in range(trials)]
     return _rates(world.name, world.looks, demanded, ends, time.perf_counter() - began)
 

@@ -77,7 +77,7 @@ class Runner(Protocol):
 
 
 FIRST_LOOK = 250
-"""Items of the first look: enough to catch what is plainly wrong."""
+"""About how many items the first look takes in: enough to catch what is plainly wrong."""
 
 
 class Split(Record):
@@ -93,10 +93,13 @@ class Split(Record):
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """How many of the selecting items each look takes in: four times as many each time, at the last look all."""
-        sizes = [min(FIRST_LOOK, self.select)]
-        while sizes[-1] < self.select:
-            sizes.append(min(sizes[-1] * 4, self.select))
+        """How many of the selecting items each look takes in: all at the last one, a quarter at the one before it …
+
+        Always a quarter, so that the last look, on which most rests, keeps most of the error that is allowed.
+        """
+        sizes = [self.select]
+        while sizes[0] > 2 * FIRST_LOOK:
+            sizes.insert(0, sizes[0] // 4)
         return tuple(sizes)
 
 
