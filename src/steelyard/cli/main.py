@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from steelyard.cli import output
 from steelyard.errors import SteelyardError
 from steelyard.version import VERSION
 
@@ -248,8 +249,18 @@ def with_percentiles(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs a command and ends the process with its exit status."""
     given = with_percentiles(sys.argv[1:] if arguments is None else arguments)
+    with output.watched() as hung_up:
+        status = _run(given)
+        status = output.HUNG_UP if hung_up(status) else status
+    sys.exit(status)
+
+
+def _run(given: list[str]) -> int:
+    """The exit status of one command; whatever went wrong has been told."""
     try:
         status = app(given, standalone_mode=False)
+    except SystemExit as ended:
+        status = ended.code
     except SteelyardError as error:
         _tell(error, given)
         status = error.exit_status
@@ -266,7 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
         traceback.print_exc()
         print("\nThis is a fault in Steelyard itself, not in your input; please report it.", file=sys.stderr)
         status = 1
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
 
 
 def _tell(error: SteelyardError, arguments: list[str]) -> None:
