@@ -6,7 +6,8 @@ import pytest
 
 from steelyard.errors import UsageError
 from steelyard.records import stated
-from steelyard.records.requirements import Latency, Requirements
+from steelyard.records.arrivals import POISSON, Arrivals
+from steelyard.records.requirements import Latency, Requirements, Scenario
 
 
 def test_everything_that_can_be_stated() -> None:
@@ -32,6 +33,28 @@ def test_everything_that_can_be_stated() -> None:
         confidence=0.9,
         headroom=0.2,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [("poisson", POISSON), (" Poisson ", POISSON), ("gamma:2.5", Arrivals(kind="gamma", cv=2.5))],
+)
+def test_arrivals(text: str, pattern: Arrivals) -> None:
+    assert stated.stated_arrivals(text) == pattern
+
+
+@pytest.mark.parametrize("text", ["", "gamma", "gamma:", "gamma:x", "gamma:0", "gamma:1e3", "uniform", "gamma:-2"])
+def test_arrivals_that_are_not_understood(text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        stated.stated_arrivals(text)
+    assert "--arrivals" in str(error.value)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("scenario", ["offline", "single"])
+def test_arrivals_belong_to_the_server_scenario(scenario: Scenario) -> None:
+    with pytest.raises(UsageError, match="belong to the server scenario"):
+        Requirements(scenario=scenario, arrivals=Arrivals(kind="gamma", cv=2))
 
 
 @pytest.mark.parametrize(

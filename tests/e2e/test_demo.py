@@ -115,6 +115,21 @@ def test_decide_on_a_bundle_keeps_its_requirements(place: Path, plan: dict[str, 
     assert other.json["requirements"] == plan["requirements"] | {"rate_per_s": 10.0}
 
 
+def test_decide_answers_for_other_arrivals_without_measuring(place: Path, plan: dict[str, Any]) -> None:
+    (place / "busy.csv").write_text("time,count\n" + "\n".join(f"{60 * m},{9 if m % 8 else 500}" for m in range(64)))
+    bursts = run_in(place, "decide", "demo-plan", "--arrivals", "gamma:4", "--format", "json").json
+    busy = run_in(place, "decide", "demo-plan", "--arrivals", "trace:busy.csv", "--format", "json").json
+    for decided in (bursts, busy):
+        assert decided["search"]["measured"] == 0
+        assert decided["capacity_per_replica"] < 0.9 * plan["capacity_per_replica"]
+    assert bursts["requirements"]["arrivals"]["cv"] == 4
+    assert busy["requirements"]["arrivals"]["source"] == "busy.csv"
+    assert any("trace busy.csv: 64 stretches of 60 s" in warning for warning in busy["warnings"])
+    (place / "busy.toml").write_text('[requirements]\np95 = "5ms"\narrivals = "trace:busy.csv"\n')
+    shown = run_in(place, "decide", "--config", "busy.toml")
+    assert "trace busy.csv" in shown.out
+
+
 def test_what_cannot_be_met_ends_with_3_and_says_what_would_help(place: Path, demo: Ran) -> None:
     decided = run_in(place, "decide", "--p95", "1us", "--format", "json")
     assert decided.status == 3

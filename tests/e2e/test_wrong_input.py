@@ -153,6 +153,31 @@ def test_decide_without_a_ledger_says_what_to_do(steelyard: Run) -> None:
     assert "weigh something first" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("arrivals", "told"),
+    [
+        ("trace:missing.csv", "there is no trace at missing.csv"),
+        ("trace:", "needs a file"),
+        ("trace:bad.csv", "line 3 of the trace bad.csv holds nan"),
+        ("weekly", "poisson, gamma:VARIATION or trace:FILE"),
+    ],
+)
+def test_arrivals_that_cannot_be_used_are_told_before_anything_else(
+    steelyard: Run, tmp_path: Path, arrivals: str, told: str
+) -> None:
+    (tmp_path / "bad.csv").write_text("time\n1\nnan\n3\n")
+    ran = steelyard("weigh", "net.onnx", "--data", "val.npz", "--p95", "5ms", "--arrivals", arrivals)
+    assert ran.status == 2
+    assert told in ran.err
+
+
+def test_arrivals_without_a_latency_bound_say_what_is_missing(steelyard: Run) -> None:
+    ran = steelyard("weigh", "net.onnx", "--data", "val.npz", "--arrivals", "gamma:2")
+    assert ran.status == 2
+    assert "belong to the server scenario" in ran.err
+    assert "--p95" in ran.err
+
+
 def test_check_of_what_is_no_bundle(steelyard: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "not a bundle" in steelyard("check", "empty").err
