@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from steelyard import loop
+from steelyard.cluster.ordered import weigh as weigh_as_ordered
 from steelyard.errors import DataError, ModelError, UsageError
 from steelyard.loop import order
 from steelyard.loop.check import Check
@@ -46,7 +47,7 @@ def weigh(
     work = Path(str(settled.get("work", order.DEFAULTS["work"])))
     source = _data_source(data, work)
     path = _exported(model, source, work) if _is_module(model) else Path(str(model))
-    return loop.weigh(order.job(settled | {"model": str(path), "data": source}), on_event, stop)
+    return weigh_as_ordered(order.job(settled | {"model": str(path), "data": source}), on_event, stop)
 
 
 def decide(subject: str = "", **words: Any) -> Plan:

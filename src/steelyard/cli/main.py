@@ -73,6 +73,8 @@ Within = Annotated[Text, typer.Option(help="Time for the whole search: 60s, 10mi
 OutFolder = Annotated[Text, typer.Option("--out", help="Folder of the bundle.", rich_help_panel=SEARCH)]
 Work = Annotated[Text, typer.Option(help="Folder kept between runs; default .steelyard.", rich_help_panel=SEARCH)]
 LedgerPlace = Annotated[Text, typer.Option("--ledger", help="Ledger file or URL.", rich_help_panel=SEARCH)]
+On = Annotated[Text, typer.Option("--on", help="Weigh on a Ray cluster's nodes: ray, or ray://HOST:PORT.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
+Mlflow = Annotated[Text, typer.Option("--mlflow", help="Log to MLflow: its URI, or auto for MLFLOW_TRACKING_URI.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
 Seconds = Annotated[Text, typer.Option("--candidate-time", help="No step of one candidate takes longer: 5min.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
 Most = Annotated[Text, typer.Option("--candidate-memory", help="No candidate may use more: 4GB.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
 
@@ -119,11 +121,14 @@ def weigh(
     price: PriceText = None,
     machine: MachineName = None,
     spot: Spot = None,
+    machines: MachinePrices = None,
     catalogue: Catalogue = None,
     within: Within = None,
     out: OutFolder = None,
     work: Work = None,
     ledger: LedgerPlace = None,
+    on: On = None,
+    mlflow: Mlflow = None,
     candidate_time: Seconds = None,
     candidate_memory: Most = None,
     config: Config = None,

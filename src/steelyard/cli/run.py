@@ -18,6 +18,7 @@ from steelyard.bundle import read_plan
 from steelyard.cli import show
 from steelyard.cli.progress import error_console, progress, stoppable
 from steelyard.cli.settings import Setting, Settings, collect
+from steelyard.cluster.ordered import weigh as weigh_as_ordered
 from steelyard.errors import BundleError
 from steelyard.ledger import shown
 from steelyard.loop import order
@@ -47,7 +48,7 @@ def weigh(flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
 def _weigh(job: Job, form: str) -> NoReturn:
     console = error_console()
     with stoppable(console) as stop, progress(console, job.within_s, form == "quiet") as on_event:
-        balance = loop.weigh(job, on_event, stop)
+        balance = weigh_as_ordered(job, on_event, stop)
     if form == "json":
         _print_json(balance.plan)
     elif form == "human":

@@ -32,7 +32,7 @@ REQUIREMENTS = (
 PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
 DATA = ("labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
 PRICE = ("price", "machine", "catalogue", "spot", "machines")
-RUN = ("metric", "out", "work", "ledger", "within", "candidate_time", "candidate_memory")
+RUN = ("metric", "out", "work", "ledger", "on", "mlflow", "within", "candidate_time", "candidate_memory")
 INPUT = ("--input names a model input and an array", "for example --input image=x")
 MACHINE_PRICE = ("--machine-price names a machine and its price", "for example --machine-price m7a.large=0.11USD/h")
 WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess")
@@ -69,6 +69,9 @@ def job(words: Mapping[str, Any]) -> Job:
         candidate_seconds=stated.seconds(str(words.get("candidate_time")), "--candidate-time"),
         candidate_memory_mb=_memory(words),
         warnings=warnings,
+        on=words.get("on"),
+        machine_prices=machine_prices(words),
+        mlflow=words.get("mlflow"),
     )
 
 

@@ -6,8 +6,17 @@ from steelyard.records.base import Record
 from steelyard.records.candidate import Numerics
 from steelyard.records.data import Prepared
 from steelyard.records.job import Job
+from steelyard.records.machine import Machine
 from steelyard.records.measurement import Entry
 from steelyard.records.plan import SearchFigures
+
+
+class Greeting(Record):
+    """What a node is."""
+
+    steelyard: str
+    """Its version."""
+    machine: Machine
 
 
 class Parcel(Record):
@@ -25,6 +34,8 @@ class Errand(Record):
 
     job: Job
     parcel: Parcel
+    within_s: float
+    """For this search; the job's is for all of them."""
     only: tuple[Numerics, ...] | None = None
     """The share of the candidates that is to be weighed, beside the reference; None: all."""
     known: tuple[Entry, ...] = ()
