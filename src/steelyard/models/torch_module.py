@@ -69,7 +69,7 @@ def export_module(
     examples = tensors_of(module, example_inputs)
     names = _names(module, input_names, len(examples))
     axes = _axes(examples, names, dynamic_batch, dynamic_shapes or {})
-    with _evaluating(module), _quiet(), tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+    with _evaluating(module), quiet(), tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         cases = cases_of(module, examples, axes, _BATCH)
         outputs = tuple(f"output_{n}" for n in range(len(cases[0].expected)))
         order = _Order(module, examples, names, axes, outputs if len(outputs) > 1 else ("output",))
@@ -211,7 +211,7 @@ def _evaluating(module: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporters print and warn at length about what the verification decides anyway."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
