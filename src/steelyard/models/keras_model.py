@@ -7,7 +7,7 @@ lengths that vary Keras exports recurrent layers that answer wrongly, without a 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +108,3 @@ def _export(model: Any, examples: Mapping[str, Array], file: Path) -> None:
             f"backend: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
             "KERAS_BACKEND=torch exports most; or export it yourself and give the .onnx file",
         ) from error
-
-
-def is_keras(kinds: Sequence[type]) -> bool:
-    """Whether a model with these classes (its `__mro__`) is one of Keras 3, told without importing it."""
-    return any(kind.__module__.startswith("keras.src.") and kind.__name__ == "Model" for kind in kinds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -218,8 +218,3 @@ def _require_few(wrong: Any, what: str) -> None:
             f"the converted model does not answer as the estimator: {what} in {np.mean(wrong):.1%} of the items",
             "large or finely graded numbers do not fit into 32 bits: scale them before fitting",
         )
-
-
-def is_sklearn(kinds: Sequence[type]) -> bool:
-    """Whether an object with these classes (its `__mro__`) is an estimator of scikit-learn, without importing it."""
-    return any(f"{kind.__module__}.{kind.__name__}" == "sklearn.base.BaseEstimator" for kind in kinds)

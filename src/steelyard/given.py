@@ -1,0 +1,221 @@
+"""What is given from Python, written down as files that child processes read: models as objects, data as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from steelyard.errors import DataError, ModelError
+from steelyard.records.base import digest
+from steelyard.records.engine import Array
+
+EXAMPLES = 8
+"""Items that a network is exported with."""
+LABEL_NAMES = ("labels", "label", "y", "targets", "class")
+"""Arrays and columns of these names hold labels unless others are named."""
+
+
+class Given(NamedTuple):
+    """A weighing as the command line could order it."""
+
+    model: str
+    data: str
+    words: dict[str, Any]
+    """Settings that follow from the model itself."""
+    told: tuple[str, ...] = ()
+
+
+def written_down(model: Any, data: Any, words: Mapping[str, Any], work: Path) -> Given:
+    """The paths of model and data in the folder `work`; objects are exported and verified first.
+
+    Raises ModelError for an object that cannot be exported with its answers kept, DataError for data that is none or
+    does not fit it.
+    """
+    kinds = type(model).__mro__
+    if _named(kinds, "sklearn.base.BaseEstimator"):
+        return _estimator(model, data, words, work)
+    source = data_source(data, work)
+    if any(kind.__module__.startswith("keras.src.") and kind.__name__ == "Model" for kind in kinds):
+        return Given(str(_network(model, source, words, work, _by_keras)), source, {})
+    if _named(kinds, "torch.nn.modules.module.Module"):
+        return Given(str(_network(model, source, words, work, _by_torch)), source, {})
+    if isinstance(model, str | Path):
+        return Given(str(model), source, {})
+    raise ModelError(
+        f"expected a model's file or object, got {type(model).__name__}",
+        "give an .onnx or .xml file, a torch module, a Keras 3 model, or a scikit-learn estimator",
+    )
+
+
+def _named(kinds: Sequence[type], dotted: str) -> bool:
+    """Whether one of these classes is called so, told without importing it."""
+    return any(f"{kind.__module__}.{kind.__name__}" == dotted for kind in kinds)
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+
+def data_source(data: Any, work: Path) -> str:
+    """What `--data` would be; arrays and tables are written into `work` first."""
+    if isinstance(data, str | Path):
+        return str(data)
+    if isinstance(data, Mapping):
+        return _written({str(name): np.asarray(array) for name, array in data.items()}, work)
+    if _is_table(data):
+        return _written_table(data, work)
+    if isinstance(data, Sequence) and len(data) == 2:
+        return _written({"x": np.asarray(data[0]), "labels": np.asarray(data[1])}, work)
+    if callable(data) and "<" not in data.__qualname__:
+        return f"{data.__module__}:{data.__qualname__}"
+    raise DataError(
+        f"data is a path, a table, arrays (inputs, labels), a mapping of arrays, or a function; got "
+        f"{type(data).__name__}",
+        "a lambda or a nested function cannot be found by a child process: define it in a module",
+    )
+
+
+def _is_table(data: Any) -> bool:
+    """A DataFrame of pandas or polars."""
+    return hasattr(data, "columns") and (hasattr(data, "to_csv") or hasattr(data, "write_csv"))
+
+
+def _written_table(data: Any, work: Path) -> str:
+    """A DataFrame as a .csv in the work folder, named by its contents."""
+    text: str = data.to_csv(index=False) if hasattr(data, "to_csv") else data.write_csv()
+    place = work / "given" / f"{digest(hashlib.sha256(text.encode()).hexdigest())}.csv"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_suffix(".unfinished")
+        unfinished.write_text(text)
+        unfinished.replace(place)
+    return str(place)
+
+
+def _written(arrays: dict[str, Array], work: Path) -> str:
+    """Arrays as a .npz in the work folder, named by their contents."""
+    if any(array.dtype == object for array in arrays.values()):
+        raise DataError("an array holds Python objects", "give numbers, or labels as text")
+    key = digest(*((n, a.shape, str(a.dtype), _contents(a)) for n, a in arrays.items()))
+    place = work / "given" / f"{key}.npz"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_suffix(".unfinished.npz")
+        np.savez(unfinished, **arrays)  # type: ignore[arg-type]
+        unfinished.replace(place)
+    return str(place)
+
+
+def _contents(array: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").hexdigest()
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+def _network(
+    model: Any, source: str, words: Mapping[str, Any], work: Path, export: Callable[[Any, dict[str, Array], Path], Path]
+) -> Path:
+    """The network as ONNX in the work folder, verified against its own answers to some of the data."""
+    if not source.endswith(".npz"):
+        raise ModelError(
+            f"a {type(model).__name__} object can only be weighed on arrays: its inputs must be known to export it",
+            "give data=(inputs, labels) or a mapping of arrays, or export it yourself and give the .onnx file",
+        )
+    aside = {*LABEL_NAMES, words.get("labels"), words.get("calibration")}
+    with np.load(source, allow_pickle=False) as arrays:
+        examples = {name: np.array(arrays[name][:EXAMPLES]) for name in arrays.files if name not in aside}
+    return export(model, examples, _place(model, work))
+
+
+def _place(model: Any, work: Path) -> Path:
+    place = work / "exported" / f"{type(model).__name__}.onnx"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _by_torch(model: Any, examples: dict[str, Array], place: Path) -> Path:
+    import torch
+
+    from steelyard.models.torch_module import export_module
+
+    tensors = [torch.from_numpy(array) for array in examples.values()]
+    return export_module(model, [each.float() if each.is_floating_point() else each for each in tensors], place)
+
+
+def _by_keras(model: Any, examples: dict[str, Array], place: Path) -> Path:
+    from steelyard.models.keras_model import export_keras
+
+    return export_keras(model, examples, place)
+
+
+# --- scikit-learn ---------------------------------------------------------------------------------------------------
+
+
+def _estimator(model: Any, data: Any, words: Mapping[str, Any], work: Path) -> Given:
+    """A fitted estimator as ONNX, its data as the file takes it, and labels as class numbers."""
+    try:
+        from steelyard.models.sklearn_estimator import export_estimator
+    except ModuleNotFoundError as error:
+        raise ModelError("a scikit-learn object needs skl2onnx", "pip install 'steelyard[sklearn]'") from error
+    table, labels = _apart(data() if callable(data) else data, words.get("labels"))
+    exported = export_estimator(model, table, _place(model, work))
+    arrays = dict(exported.inputs)
+    if labels is not None:
+        arrays["labels"] = _numbered(labels, exported.classes) if exported.classes else np.asarray(labels, np.float64)
+    follows: dict[str, Any] = {"labels": "labels"} if labels is not None else {}
+    if exported.classes:
+        follows["classes"] = [str(each) for each in exported.classes]
+    return Given(str(exported.path), _written(arrays, work), follows, exported.told)
+
+
+def _apart(data: Any, named: str | None) -> tuple[Any, Any]:
+    """Inputs and labels: `(inputs, labels)`, or a table (or its file) with a column of labels."""
+    if isinstance(data, str | Path):
+        data = _read_table(Path(data))
+    if _is_table(data) or isinstance(data, Mapping):
+        columns = list(data.columns) if _is_table(data) else list(data)
+        label = named or next((name for name in LABEL_NAMES if name in columns), None)
+        if label is not None and label not in columns:
+            raise DataError(f"there is no column '{label}' for the labels", f"the columns are {', '.join(columns)}")
+        rest = [name for name in columns if name != label]
+        table = data[rest] if _is_table(data) else {name: data[name] for name in rest}
+        return table, None if label is None else np.asarray(data[label])
+    if isinstance(data, Sequence) and len(data) == 2:
+        return data[0], np.asarray(data[1])
+    if isinstance(data, np.ndarray):
+        return data, None
+    raise DataError(
+        f"a scikit-learn object is weighed on a table or on arrays, got {type(data).__name__}",
+        "give data=(X, y), a DataFrame with labels='COLUMN', or the path of a .csv or .parquet file",
+    )
+
+
+def _read_table(path: Path) -> Any:
+    """A .csv or .parquet by whichever of pandas and polars is installed."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", "check the spelling; relative paths count from where you are")
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("csv", "parquet"):
+        raise DataError(f"expected a table, .csv or .parquet, got {path.name}", "or give data=(X, y)")
+    for package in ("pandas", "polars"):
+        try:
+            module = __import__(package)
+        except ModuleNotFoundError:
+            continue
+        return getattr(module, f"read_{kind}")(path)
+    raise DataError(f"reading {path.name} needs pandas or polars", "pip install pandas, or give data=(X, y)")
+
+
+def _numbered(labels: Array, classes: Sequence[Any]) -> Array:
+    """int64: the place of each label among the estimator's classes."""
+    place = {each: number for number, each in enumerate(classes)}
+    if unknown := sorted({str(label) for label in labels.tolist() if label not in place}):
+        raise DataError(
+            f"{len(unknown)} labels are none of the estimator's classes: {', '.join(unknown[:8])}",
+            f"its classes are {', '.join(map(str, classes[:8]))}",
+        )
+    return np.array([place[label] for label in labels.tolist()], np.int64)
