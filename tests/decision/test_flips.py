@@ -9,6 +9,7 @@ from made_up import REFERENCE, candidate, evidence, service, weighing
 from steelyard.decision import decide
 from steelyard.decision.flips import flips
 from steelyard.decision.standing import Standing, running, stand
+from steelyard.decision.words import number
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price
 from steelyard.records.measurement import Evidence, Speed
@@ -57,17 +58,18 @@ def test_on_one_machine_no_price_changes_the_choice(close: dict[Candidate, Evide
             assert "no price changes the order" in decided.sensitivity[0]
 
 
-def test_the_rate_at_which_another_is_chosen_is_exact(close: dict[Candidate, Evidence]) -> None:
+@pytest.mark.parametrize("headroom", [0.0, 0.25])
+def test_the_rate_at_which_another_is_chosen_is_exact(close: dict[Candidate, Evidence], headroom: float) -> None:
     """At 90/s one replica of either will do and they tie; between 97 and 100/s only `fast` needs no second one."""
-    decided = plan(close, Requirements(quality_drop=0.01, rate_per_s=90))
+    decided = plan(close, Requirements(quality_drop=0.01, rate_per_s=90 / (1 + headroom), headroom=headroom))
     (other,) = [flip for flip in of(decided, "rate") if flip.candidate == FAST.id]
-    assert other.at == pytest.approx(97, rel=1e-6)
+    assert other.at == pytest.approx(97 / (1 + headroom), rel=1e-6)
     assert other.replicas == 1
     for rate, wanted in ((other.at * 0.999, TAME.id), (other.at * 1.001, FAST.id)):
-        again = plan(close, Requirements(quality_drop=0.01, rate_per_s=rate))
+        again = plan(close, Requirements(quality_drop=0.01, rate_per_s=rate, headroom=headroom))
         assert again.chosen is not None
         assert again.chosen.id == wanted
-    assert any(f"Above 97/s {FAST.id} would be chosen." == sentence for sentence in decided.sensitivity)
+    assert f"Above {number(other.at)}/s {FAST.id} would be chosen." in decided.sensitivity
 
 
 def test_the_rate_below_which_another_is_chosen(close: dict[Candidate, Evidence]) -> None:
@@ -87,7 +89,7 @@ def test_the_next_replica_counts_headroom_and_spare(close: dict[Candidate, Evide
     assert step.at == pytest.approx(160)
     assert plan(only, msgspec.structs.replace(decided.requirements, rate_per_s=159.9)).replicas == 3
     assert plan(only, msgspec.structs.replace(decided.requirements, rate_per_s=160.1)).replicas == 4
-    assert "serve up to 160/s; 80/s could do with one fewer" in " ".join(decided.sensitivity)
+    assert "suffice up to 160/s; 80/s could do with one fewer" in " ".join(decided.sensitivity)
 
 
 def test_the_price_and_the_rate_at_which_the_budget_breaks(close: dict[Candidate, Evidence]) -> None:

@@ -123,12 +123,13 @@ def _steps(chosen: Standing) -> Iterator[tuple[Flip, str]]:
     rate, needed = chosen.requirements.rate_per_s, needed_for(chosen.capacity, chosen.requirements)
     if rate is None or needed is None:
         return
-    step, plural = chosen.capacity / (1 + chosen.requirements.headroom), "" if needed == 1 else "s"
+    step = chosen.capacity / (1 + chosen.requirements.headroom)
+    replicas = "One replica suffices" if needed == 1 else f"The {needed} replicas that the rate takes suffice"
     fewer = f"; {number((needed - 1) * step)}/s could do with one fewer" if needed > 1 else ""
     up = _flip("rate", rate, needed * step, RATE, chosen)
     yield (
         msgspec.structs.replace(up, replicas=_replicas_at(chosen, needed + 1)),
-        f"The {needed} replica{plural} that the rate takes serve up to {number(needed * step)}/s{fewer}.",
+        f"{replicas} up to {number(needed * step)}/s{fewer}.",
     )
 
 

@@ -47,7 +47,6 @@ def decide_again(
     meant = chosen_from(kinds, pricing.only if len(kinds) > 1 else "")
     told = (*warnings, *notices, *_unready(meant))
     meant = [w for w in meant if w.is_ready] or meant[:1]
-    requirements.check_currency(price_of(names(meant)[0], meant[0], pricing))
     if len(meant) == 1:
         return _plan(*_alone(meant[0], pricing), requirements, meant, (*told, *_elsewhere(meant[0].weighing)))
     weighing, measured = join(meant, pricing)
@@ -71,6 +70,8 @@ def _plan(
     weighed: Sequence[Weighed],
     warnings: tuple[str, ...],
 ) -> Plan:
+    for priced in (price, *(place.price for place in weighing.places)):
+        requirements.check_currency(priced)
     resumed = sum(len(w.entries) for w in weighed)
     split = Split(select=weighing.subject.items_select, confirm=weighing.subject.items_confirm)
     return decide(
