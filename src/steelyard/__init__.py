@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steelyard.loop.weigh import Balance
     from steelyard.records.plan import Plan
     from steelyard.records.requirements import Latency, Requirements
+    from steelyard.report.explain import explain
 
 __version__ = VERSION
 
@@ -43,6 +44,7 @@ _HOME = {
     "UsageError": "errors",
     "check": "api",
     "decide": "api",
+    "explain": "report.explain",
     "read_bundle": "bundle",
     "read_plan": "bundle",
     "weigh": "api",
@@ -65,6 +67,7 @@ __all__ = [
     "UsageError",
     "check",
     "decide",
+    "explain",
     "read_bundle",
     "read_plan",
     "weigh",

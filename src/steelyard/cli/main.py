@@ -43,7 +43,7 @@ Text = str | None
 Out = Annotated[Format, typer.Option("--format", help="human, json (for scripts) or quiet.", rich_help_panel=SEARCH)]
 Config = Annotated[Path | None, typer.Option(help="Settings file; default steelyard.toml.", rich_help_panel=SEARCH)]
 Latency = Annotated[Text, typer.Option("--latency", help="Any percentile: --p95 5ms, --p99.9 20ms, or --latency p95=5ms.", metavar="pN=TIME", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
-Quality = Annotated[Text, typer.Option(help='Lowest value of the metric: ">=0.98".', rich_help_panel=REQUIRED)]
+Quality = Annotated[Text, typer.Option(help='Lowest value of the metric, ">=0.98"; of an error the highest, "<=0.1".', rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Drop = Annotated[Text, typer.Option("--quality-drop", help="Largest loss against the reference; 1% unless said.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Rate = Annotated[Text, typer.Option(help="Requests to be served: 500/s.", rich_help_panel=REQUIRED)]
 Scenario = Annotated[Text, typer.Option(help="server, single or offline.", rich_help_panel=REQUIRED)]
@@ -68,7 +68,7 @@ Offset = Annotated[int | None, typer.Option(help="Added to every label.", rich_h
 Limit = Annotated[int | None, typer.Option(help="Use at most this many items.", rich_help_panel=DATA)]
 Seed = Annotated[int | None, typer.Option(help="Of the split.", rich_help_panel=DATA)]
 Preprocess = Annotated[list[str] | None, typer.Option(help="KEY=VALUE: resize=224, mean=127, std=128, scale=0.0039 …", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
-Metric = Annotated[Text, typer.Option(help="accuracy, top5, macro_f1 or agreement.", rich_help_panel=REQUIRED)]
+Metric = Annotated[Text, typer.Option(help="accuracy, f1, recall:CLASS, auroc, mse, cosine …, or package.module:function.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Within = Annotated[Text, typer.Option(help="Time for the whole search: 60s, 10min.", rich_help_panel=SEARCH)]
 OutFolder = Annotated[Text, typer.Option("--out", help="Folder of the bundle.", rich_help_panel=SEARCH)]
 Work = Annotated[Text, typer.Option(help="Folder kept between runs; default .steelyard.", rich_help_panel=SEARCH)]
@@ -199,6 +199,18 @@ def check(
     from steelyard.cli import run
 
     run.check(bundle, data, work, format.value)
+
+
+@app.command()
+def explain(
+    plan: Annotated[Path, typer.Argument(help="A bundle, or a plan.json.")],
+    candidate: Annotated[str, typer.Argument(help="Its id or a part of it; chosen, reference or nearest.")] = "",
+    format: Out = Format.human,
+) -> None:
+    """Say in plain words why a plan is as it is, or why one candidate stands where it stands."""
+    from steelyard.cli import run
+
+    run.explain(plan, candidate, format.value)
 
 
 @app.command()

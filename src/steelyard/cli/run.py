@@ -26,6 +26,8 @@ from steelyard.loop.joined import Pricing
 from steelyard.records.base import to_json
 from steelyard.records.job import Job
 from steelyard.records.plan import Plan
+from steelyard.report.explain import explain as explain_plan
+from steelyard.report.explained import text as explanation_text
 from steelyard.report.page import write as write_report
 
 DEMO = {
@@ -37,6 +39,8 @@ DEMO = {
     "preprocess.scale": 1 / 255,
 }
 NOT_MET = 3
+EASY_TO_READ = 96
+"""Characters in a line of prose, at most."""
 
 
 def weigh(flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
@@ -146,6 +150,15 @@ def check(bundle: Path, data: str | None, work: str | None, form: str) -> NoRetu
     elif form == "human":
         show.show_check(Console(), found)
     sys.exit(0 if found.holds else NOT_MET)
+
+
+def explain(place: Path, candidate: str, form: str) -> None:
+    """Print why, as wide as the terminal up to a width that is easy to read."""
+    explanation = explain_plan(read_plan(place), candidate)
+    if form == "json":
+        _print_json(explanation)
+    elif form == "human":
+        sys.stdout.write(explanation_text(explanation, min(Console().width, EASY_TO_READ)))
 
 
 def report(bundle: Path, out: Path | None) -> None:

@@ -45,5 +45,8 @@ def at_most(metric: str, bound: float, *, lower_is_better: bool) -> str:
     """How much worse it may be: "at most 0.31 points lower"; surely better: "at least 0.10 points higher"."""
     if bound < -5e-7:
         return f"at least {change(metric, bound, lower_is_better=lower_is_better)}"
-    size = difference(metric, max(bound, 0.0), lower_is_better=lower_is_better)
-    return f"at most {size} {worse(lower_is_better=lower_is_better)}"
+    if bound < 5e-7:
+        return f"not {worse(lower_is_better=lower_is_better)}"
+    return (
+        f"at most {difference(metric, bound, lower_is_better=lower_is_better)} {worse(lower_is_better=lower_is_better)}"
+    )

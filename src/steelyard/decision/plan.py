@@ -130,12 +130,14 @@ def _surely_better(other: Standing, standing: Standing) -> bool:
 def _weighed(
     standing: Standing, chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
 ) -> Weighed:
+    complete = standing.speed is not None and standing.quality is not None
     return Weighed(
         id=standing.candidate.id,
         verdict=_outcome(standing, chosen, best, passed_over),
         reason=_reason(standing, chosen, passed_over),
         failure=_failure(standing),
-        figures=_figures(standing) if standing.speed and standing.quality else None,
+        figures=_figures(standing) if complete else None,
+        quality=_quality_figures(standing) if standing.quality and not complete else None,
     )
 
 
@@ -206,6 +208,7 @@ def _figures(standing: Standing) -> Figures:
         load_s=probe.load_s,
         service=speed.service,
         energy=energy_of(candidate, speed),
+        load=standing.evidence.load,
     )
 
 
@@ -221,7 +224,7 @@ def _quality_figures(standing: Standing) -> QualityFigures:
         bound=judgement.drop_bound,
         value_bound=judgement.value_bound,
         verdict=judgement.verdict,
-        confidence=standing.requirements.confidence,
+        confidence=standing.confidence,
         items=quality.items,
         confirmed=quality is standing.evidence.confirmed,
         items_needed=judgement.items_needed,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from steelyard.records.base import Record
 from steelyard.records.machine import Machine, Price
-from steelyard.records.measurement import FailureKind, ServiceTime
+from steelyard.records.measurement import FailureKind, Load, ServiceTime
 from steelyard.records.requirements import Requirements
 
 SCHEMA: Literal["steelyard.plan/1"] = "steelyard.plan/1"
@@ -117,6 +117,8 @@ class Figures(Record):
     load_s: float
     service: tuple[ServiceTime, ...]
     energy: Energy | None = None
+    load: Load | None = None
+    """What real load told, where it was put under one."""
 
 
 class Weighed(Record):
@@ -128,6 +130,8 @@ class Weighed(Record):
     """One sentence for people: what it failed on, or what beat it and by how much."""
     failure: FailureKind | None = None
     figures: Figures | None = None
+    quality: QualityFigures | None = None
+    """Of one that has no figures, for want of a speed: what is known of its quality."""
 
 
 class Gain(Record):
