@@ -55,8 +55,6 @@ class Standing:
         quality = self.quality
         return None if quality is None else self.judged(quality, self._confidence(quality))
 
-    def judged(self, quality: Quality, confidence: float) -> Judgement:
-        """The verdict on some quality at some confidence."""
     @property
     def confidence(self) -> float:
         """At which its quality is judged: a look at a part of the selecting items must be surer than the whole."""
@@ -64,6 +62,8 @@ class Standing:
 
         limit = self.requirements.quality_limit(lower_is_better=quality.lower_is_better)
         return judge_quality(quality, limit, self.requirements.quality_drop, confidence)
+    def judged(self, quality: Quality, confidence: float) -> Judgement:
+        """The verdict on some quality at some confidence."""
 
     def _confidence(self, quality: Quality) -> float:
         looks = self.split.looks
