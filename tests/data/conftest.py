@@ -45,7 +45,7 @@ def run_prepare(
 ) -> Outcome:
     """Call `prepare` as the parent process does: with an argument that has been JSON."""
     settings = dict(settings)
-    argument = {"targets": settings.pop("targets", "any")}
+    argument = {"measured": settings.pop("measured", False)}
     spec = DataSpec(source=str(source), **settings)
     argument |= {"spec": spec, "inputs": list(inputs), "into": str(into), "outputs_classes": outputs}
     found = prepare(json.loads(msgspec.json.encode(argument)))
@@ -70,7 +70,7 @@ def items_of(into: Path, file: ArrayFile) -> int:
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Callable[..., Outcome]:
-    """`prepared(source, model's inputs, outputs=None, **settings of DataSpec, targets)` → Outcome."""
+    """`prepared(source, model's inputs, outputs=None, **settings of DataSpec, measured)` → Outcome."""
     runs = iter(range(1000))
 
     def call(

@@ -144,13 +144,12 @@ def test_columns_that_are_not_there(prepared: Prepare, folder: Path) -> None:
         (b"file,label\n", "has 1 rows"),
         (b"file,label\n\xff\xfe,1\n", "not UTF-8"),
         (b'file,label\n"' + b"x" * 200_000 + b'",1\n', "not a readable CSV"),
-        (b"file,label\na.png,1.5\n", "not whole"),
     ],
 )
 def test_manifests_that_are_none(prepared: Prepare, folder: Path, raw: bytes, message: str) -> None:
     (folder / "list.csv").write_bytes(raw)
     with pytest.raises(DataError, match=message):
-        prepared(folder, RGB, targets="classes")
+        prepared(folder, RGB)
 
 
 def test_other_separators_and_a_byte_order_mark(prepared: Prepare, folder: Path) -> None:

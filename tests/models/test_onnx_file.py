@@ -367,14 +367,15 @@ def test_the_checker_looks_at_models_with_external_data_too(with_external_data: 
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
-        (helper.make_tensor_type_proto(TensorProto.STRING, [None]), "holds strings"),
         (helper.make_tensor_type_proto(TensorProto.COMPLEX64, [None]), "ONNX type 14"),
         (helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [None])), "of type sequence"),
         (helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [None])), "of type optional"),
     ],
 )
 @pytest.mark.parametrize("role", ["input", "output"])
-def test_only_dense_numbers_go_in_and_out(kind: onnx.TypeProto, found: str, role: str, tmp_path: Path) -> None:
+def test_only_dense_numbers_and_words_go_in_and_out(
+    kind: onnx.TypeProto, found: str, role: str, tmp_path: Path
+) -> None:
     graph = one_node_graph(helper.make_node("Identity", ["x"], ["y"]))
     ends = graph.input if role == "input" else graph.output
     ends[0].type.CopyFrom(kind)
@@ -390,7 +391,15 @@ def test_no_inputs(tmp_path: Path) -> None:
 
 
 def test_all_number_types_have_numpy_names(tmp_path: Path) -> None:
-    for number, name in [(10, "float16"), (11, "float64"), (16, "bfloat16"), (9, "bool"), (2, "uint8"), (7, "int64")]:
+    for number, name in [
+        (10, "float16"),
+        (11, "float64"),
+        (16, "bfloat16"),
+        (9, "bool"),
+        (2, "uint8"),
+        (7, "int64"),
+        (8, "str"),
+    ]:
         graph = one_node_graph(helper.make_node("Identity", ["x"], ["y"]))
         for end in (graph.input[0], graph.output[0]):
             end.type.tensor_type.elem_type = number

@@ -40,7 +40,7 @@ def open_arrays(wanted: Wanted, table: Table, labels: Stored | None, where: str)
     items, told = _array_items(wanted, table, names, where)
     found = None
     if labels is not None:
-        found = labels_of_array(labels, spec, f"the array of labels in {where}", wanted.targets)
+        found = labels_of_array(labels, spec, f"the array of labels in {where}", measured=wanted.measured)
     _check_counts(table, names, items.count, found)
     if spec.calibration is None:
         return Source(items, found, None, told)

@@ -145,9 +145,10 @@ def _sound(values: Array, *, bears_nan: bool) -> NDArray[np.bool_]:
     """Which items hold nothing but numbers that can be computed with."""
     if is_ragged(values):
         return np.array([np.isfinite(item).all() for item in values], bool)
-    wrong: NDArray[np.bool_] = np.isinf(values) if bears_nan else ~np.isfinite(values)
-    sound: NDArray[np.bool_] = ~wrong.reshape(len(values), -1).any(axis=1)
-    return sound
+    flat = values.reshape(len(values), -1)
+    if bears_nan:
+        return np.asarray(~np.isinf(flat).any(axis=1))
+    return np.asarray(np.isfinite(flat).all(axis=1))
 
 
 def digests_of(rows: Rows) -> Digests:

@@ -11,19 +11,18 @@ from numpy.typing import NDArray
 from steelyard.data.arrays import Stored
 from steelyard.data.items import Array, Labels, chunks
 from steelyard.errors import DataError
-from steelyard.metrics import Targets
 from steelyard.records.data import DataSpec
 
+MEASURED = "labels are measured values: not all of them are whole"
 _LARGEST_WHOLE = 2.0**53
 """Above this, floats no longer tell whole numbers apart."""
 
 
-def labels_of_array(stored: Stored, spec: DataSpec, where: str, targets: Targets = "any") -> Labels:
+def labels_of_array(stored: Stored, spec: DataSpec, where: str, *, measured: bool = False) -> Labels:
     """Labels from an array [items], [items, 1], one-hot [items, classes], or of several measured values per item.
 
     Integers, whole floats (NaN = missing), bools, or words that stand in `spec.classes` are class numbers; other floats
-    are measured values, and whatever the numbers when the metric's `targets` are "numbers". Raises DataError for what
-    is none of these.
+    are measured values, and so are all numbers when they were `measured`. Raises DataError for what is none of these.
     """
     shape = stored.header.shape
     if len(shape) not in (1, 2) or 0 in shape:
@@ -39,8 +38,8 @@ def labels_of_array(stored: Stored, spec: DataSpec, where: str, targets: Targets
         raise DataError(f"{where} holds {stored.header.dtype.name}, expected class numbers", "save labels as int64")
     if len(shape) == 1 or shape[1] == 1:
         values = np.concatenate([part.reshape(-1) for part in _parts(stored)])
-        return _from_numbers(values, spec, where, targets)
-    return _from_columns(stored, spec, where, targets)
+        return _from_numbers(values, spec, where, measured=measured)
+    return _from_columns(stored, spec, where, measured=measured)
 
 
 def _parts(stored: Stored) -> Iterator[Array]:
@@ -52,44 +51,39 @@ def _text(word: str | bytes) -> str:
     return word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
 
 
-def _from_numbers(values: Array, spec: DataSpec, where: str, targets: Targets) -> Labels:
+def _from_numbers(values: Array, spec: DataSpec, where: str, *, measured: bool) -> Labels:
     """One number per item."""
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     present = np.where(missing, 0, values) if missing.any() else values
     whole = values.dtype.kind != "f" or bool(((np.rint(present) == present) & (abs(present) < _LARGEST_WHOLE)).all())
-    if targets == "numbers" or (not whole and targets != "classes"):
-        return _measured(values, missing, spec, where, targets)
-    if not whole:
-        raise DataError(
-            f"{where} holds numbers that are not whole, expected class numbers",
-            "labels are the numbers of the classes, from 0; for measured values choose --metric mse, mae or r2",
-        )
+    if measured or not whole:
+        return _measured(values, missing, spec, where, told=not measured)
     return _labels(present.astype(np.int64) + spec.label_offset, missing)
 
 
-def _from_columns(stored: Stored, spec: DataSpec, where: str, targets: Targets) -> Labels:
+def _from_columns(stored: Stored, spec: DataSpec, where: str, *, measured: bool) -> Labels:
     """Several numbers per item: one-hot, or measured."""
-    if targets != "numbers" and all(_is_one_hot(part) for part in _parts(stored)):
+    if not measured and all(_is_one_hot(part) for part in _parts(stored)):
         labels = [_from_one_hot(part, spec) for part in _parts(stored)]
         told = f"labels were one-hot in {stored.header.shape[1]} columns: the place of the one was taken"
         return _joined(labels, spec, (told,))
     fractions = any((np.rint(part) != part).any() for part in _parts(stored) if part.dtype.kind == "f")
-    if targets == "numbers" or (targets != "classes" and fractions):
+    if measured or fractions:
         values = np.concatenate(list(_parts(stored)))
-        return _measured(values, np.zeros(len(values), bool), spec, where, targets)
+        return _measured(values, np.zeros(len(values), bool), spec, where, told=not measured)
     raise DataError(
         f"{where} has {stored.header.shape[1]} columns but is not one-hot (a single 1 per row, else 0)",
         "several labels per item are not supported: save one class number per item",
     )
 
 
-def _measured(values: Array, missing: NDArray[np.bool_], spec: DataSpec, where: str, targets: Targets) -> Labels:
+def _measured(values: Array, missing: NDArray[np.bool_], spec: DataSpec, where: str, *, told: bool) -> Labels:
     if spec.label_offset:
         raise DataError(
             f"a label offset moves class numbers, but {where} holds measured values", "leave the label offset out"
         )
-    told = () if targets == "numbers" else ("labels are measured values: not all of them are whole",)
-    return Labels(values.astype(np.float64), missing, np.zeros(len(values), bool), told=told)
+    unknown = np.zeros(len(values), bool)
+    return Labels(values.astype(np.float64), missing, unknown, told=(MEASURED,) if told else ())
 
 
 def _is_one_hot(values: Array) -> bool:
@@ -125,7 +119,7 @@ def labels_of_words(words: Sequence[str], spec: DataSpec, where: str, *, guess_c
     return Labels(codes, missing, unknown, classes, told)
 
 
-def labels_of_column(cells: Sequence[str], spec: DataSpec, where: str, targets: Targets = "any") -> Labels:
+def labels_of_column(cells: Sequence[str], spec: DataSpec, where: str, *, measured: bool = False) -> Labels:
     """Labels from the cells of a table: numbers when all are numbers (and no class is called so), else words."""
     words = [cell.strip() for cell in cells]
     if spec.classes and set(words) - {""} <= set(spec.classes):
@@ -134,7 +128,7 @@ def labels_of_column(cells: Sequence[str], spec: DataSpec, where: str, targets: 
         values = np.array([float(word) if word else np.nan for word in words])
     except ValueError:
         return labels_of_words(words, spec, where, guess_classes=True)
-    return replace(_from_numbers(values, spec, where, targets), classes=spec.classes)
+    return replace(_from_numbers(values, spec, where, measured=measured), classes=spec.classes)
 
 
 def _listed(words: Sequence[str]) -> str:

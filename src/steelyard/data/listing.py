@@ -14,7 +14,6 @@ from steelyard.data.items import Labels
 from steelyard.data.labels import labels_of_column, labels_of_words
 from steelyard.data.match import LABEL_NAMES
 from steelyard.errors import DataError
-from steelyard.metrics import Targets
 from steelyard.records.data import DataSpec
 
 FILE_NAMES = ("file", "filename", "file_name", "path", "filepath", "image", "image_path")
@@ -88,7 +87,7 @@ def _pictures(root: Path, folder: str, ignored: dict[str, int]) -> list[str]:
     return sorted(found)
 
 
-def list_manifest(raw: bytes, spec: DataSpec, where: str, targets: Targets = "any") -> Listing:
+def list_manifest(raw: bytes, spec: DataSpec, where: str, *, measured: bool = False) -> Listing:
     """One picture per row of a CSV with a header. Raises DataError when columns are missing or names point outside."""
     header, rows = _table(raw, where)
     file_column = _column(header, None, FILE_NAMES)
@@ -104,7 +103,7 @@ def list_manifest(raw: bytes, spec: DataSpec, where: str, targets: Targets = "an
     if label_column is None:
         return Listing(names, None)
     column = f"the column {header[label_column]!r} of {where}"
-    return Listing(names, labels_of_column([_cell(row, label_column) for row in rows], spec, column, targets))
+    return Listing(names, labels_of_column([_cell(row, label_column) for row in rows], spec, column, measured=measured))
 
 
 def _table(raw: bytes, where: str) -> tuple[list[str], list[list[str]]]:

@@ -27,8 +27,8 @@ def prepare(argument: Mapping[str, Any]) -> Prepared:
     """Fill the empty folder `into` with the prepared data, as told in `Prepared`.
 
     `argument`: `spec` (DataSpec), `inputs` (the model's inputs, TensorInfo each), both as plain values; `into`
-    (str); `outputs_classes` (int or None, may be left out): how many classes the model tells apart; `targets` (may be
-    left out): what the metric holds answers against. Resident memory stays bounded whatever the size of the data,
+    (str); `outputs_classes` (int or None, may be left out): how many classes the model tells apart; `measured`
+    (may be left out): labels are measured values. Resident memory stays bounded whatever the size of the data,
     unless a user's function returns it whole; of a table the columns that are used are held. The caller makes it
     atomic, by renaming the folder. Raises DataError when the data cannot be used.
     """
@@ -42,7 +42,7 @@ def prepare(argument: Mapping[str, Any]) -> Prepared:
     scratch = into / ".scratch"
     scratch.mkdir()
     try:
-        wanted = Wanted(spec, inputs, scratch, argument.get("targets", "any"))
+        wanted = Wanted(spec, inputs, scratch, argument.get("measured", False))
         return _prepared(wanted, into, argument.get("outputs_classes"))
     except OSError as error:
         raise DataError(f"cannot read the data: {error.strerror} ({error.filename or spec.source})") from None

@@ -104,7 +104,7 @@ def _open_zip(wanted: Wanted, path: Path, files: ZipFiles) -> Source:
     name = spec.manifest or (inside[0] if len(inside) == 1 else None)
     if name in files.members:
         return _open_images(
-            wanted, files, listing.list_manifest(files.read(name), spec, f"{path}/{name}", wanted.targets)
+            wanted, files, listing.list_manifest(files.read(name), spec, f"{path}/{name}", measured=wanted.measured)
         )
     named = [Path(name).expanduser(), path.parent / name] if name else []
     beside = named or [path.with_suffix(".csv"), path.with_name("labels.csv")]
@@ -121,7 +121,7 @@ def _manifest(wanted: Wanted, path: Path | None, name: str) -> listing.Listing:
         )
     if path.stat().st_size > listing.MOST_MANIFEST_BYTES:
         raise DataError(f"{path} is larger than {listing.MOST_MANIFEST_BYTES} bytes; a manifest is a CSV of file names")
-    return listing.list_manifest(path.read_bytes(), wanted.spec, str(path), wanted.targets)
+    return listing.list_manifest(path.read_bytes(), wanted.spec, str(path), measured=wanted.measured)
 
 
 def _open_images(wanted: Wanted, files: Files, found: listing.Listing) -> Source:

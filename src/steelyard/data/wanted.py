@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.metrics import Targets
 from steelyard.records.data import DataSpec
 from steelyard.records.model import TensorInfo
 
@@ -17,5 +16,5 @@ class Wanted:
     spec: DataSpec
     inputs: tuple[TensorInfo, ...]
     scratch: Path
-    targets: Targets = "any"
-    """What the metric holds answers against: measured values are read as such even when all of them are whole."""
+    measured: bool = False
+    """Labels are measured values even when all of them are whole."""

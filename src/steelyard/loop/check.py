@@ -139,9 +139,10 @@ def _subject(bundle: Bundle, workspace: Workspace, data: str | None) -> BundledS
     original = bundle.artefact("original")
     main = from_json((original / BUILT).read_bytes(), dict[str, str])["main"]
     info = workspace.inspect(original / main)
-    job = Job(model=info.path, data=spec, requirements=plan.requirements, metric=plan.subject.metric)
+    output = plan.subject.settings.get("output")
+    job = Job(model=info.path, data=spec, requirements=plan.requirements, metric=plan.subject.metric, output=output)
     prepared = prepare(workspace, job, info)
-    inner = ModelSubject(info, prepared, metric_name(job, prepared), this_machine())
+    inner = ModelSubject(info, prepared, metric_name(job, prepared), this_machine(), output=job.output)
     chosen = plan.reference.candidate if plan.chosen is None else plan.chosen
     return BundledSubject(inner, bundle, [_candidate(plan.reference.candidate), _candidate(chosen)])
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from steelyard.bundle import Bundle, check_place, write_bundle
 from steelyard.decision import decide
 from steelyard.errors import Interrupted
@@ -82,7 +84,7 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
 def subject_of(job: Job, info: ModelInfo, prepared: Prepared, machine: Machine) -> ModelSubject:
     """What is weighed, on this machine. Raises `UsageError` when the requirements do not fit its metric."""
     patient = job.within_s >= PATIENT_S
-    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine, patient=patient)
+    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine, patient=patient, output=job.output)
     job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
     return subject
 
@@ -112,10 +114,24 @@ def limits_of(job: Job, machine: Machine) -> Limits:
 
 def prepare(workspace: Workspace, job: Job, info: ModelInfo) -> Prepared:
     """The job's data; labels are held against the number of classes that the model puts out."""
-    shape = info.outputs[0].shape if info.outputs else ()
-    counted = job.metric is None or targets_of(job.metric) == "classes"
-    classes = shape[-1] if counted and len(shape) == 2 and shape[-1] not in (None, 1) else None
-    return workspace.prepare(job.data, info, classes=classes)
+    targets = "any" if job.metric is None else targets_of(job.metric)
+    counted = job.metric is None or targets == "classes"
+    missing = job.data.missing or ("keep" if _fills_in(info) else "drop")
+    spec = msgspec.structs.replace(job.data, missing=missing)
+    classes = classes_of(info, job.output) if counted else None
+    return workspace.prepare(spec, info, classes=classes, measured=targets == "numbers")
+
+
+def classes_of(info: ModelInfo, output: str | None) -> int | None:
+    """How many classes the output that is judged tells apart; None: it does not say."""
+    judged = (tensor for tensor in info.outputs if output in (None, tensor.name))
+    shapes = (tensor.shape for tensor in judged if len(tensor.shape) == 2)
+    return next((shape[1] for shape in shapes if shape[1] not in (None, 1)), None)
+
+
+def _fills_in(info: ModelInfo) -> bool:
+    """Whether the model itself does something about missing values."""
+    return not {"Imputer", "IsNaN"}.isdisjoint(info.operators)
 
 
 def metric_name(job: Job, prepared: Prepared) -> str:
@@ -140,7 +156,7 @@ def subject_info(job: Job, subject: ModelSubject) -> SubjectInfo:
         items_confirm=data.items_confirm,
         items_calibrate=data.items_calibrate,
         told=data.told,
-        settings={"data": job.data},
+        settings={"data": job.data, "output": job.output},
     )
 
 

@@ -7,12 +7,15 @@ import tempfile
 import threading
 from pathlib import Path
 
+import msgspec
+
 from steelyard.errors import CandidateFailure, DataError, InputError, ModelError, UsageError
 from steelyard.measure.process import Limits, call
 from steelyard.records.base import digest, from_json, to_json
 from steelyard.records.data import DataSpec, Prepared
 from steelyard.records.model import ModelInfo
 from steelyard.records.subject import Task
+from steelyard.subjects.company import Company, look_argument, together
 
 PREPARED = "prepared.json"
 
@@ -51,40 +54,44 @@ class Workspace:
         task = Task(function="steelyard.models.inspect:inspect", argument={"path": str(model)})
         return from_json(to_json(self._call(task, "inspect", ModelError, str(model))), ModelInfo)
 
-    def prepare(self, spec: DataSpec, info: ModelInfo, *, classes: int | None) -> Prepared:
-        """The data, read and cleaned in a child process; taken from the last run when nothing changed."""
-        known = self._prepared_before(spec, info, classes)
-        if known is not None:
-            return known
+    def prepare(self, spec: DataSpec, info: ModelInfo, *, classes: int | None, measured: bool = False) -> Prepared:
+        """The data, read and cleaned in a child process; taken from the last run when nothing changed.
+
+        `classes` are those that the model tells apart; labels that were `measured` are none, even if they are whole.
+        """
+        sources = [
+            _stamp(Path(file)) for file in (spec.source, spec.manifest, spec.tokenizer, spec.calibration) if file
+        ]
+        place = self.folder / "data" / digest(spec, info.inputs, classes, measured, sources)
+        prepared = _prepared_before(spec, place)
+        if prepared is None:
+            argument = {"spec": spec, "inputs": info.inputs, "outputs_classes": classes, "measured": measured}
+            prepared = self._prepare(argument, spec.source, place)
+        return self._company(prepared, info)
+
+    def _prepare(self, argument: dict[str, object], source: str, place: Path) -> Prepared:
+        """Prepare the data, and move it to its place once it is whole."""
         fresh = Path(tempfile.mkdtemp(prefix="building-", dir=self.folder / "data"))
-        argument = {"spec": spec, "inputs": info.inputs, "into": str(fresh), "outputs_classes": classes}
         try:
-            task = Task(function="steelyard.data.prepare:prepare", argument=argument)
-            prepared = from_json(to_json(self._call(task, "prepare", DataError, spec.source)), Prepared)
-            return self._kept(prepared, fresh, spec, info, classes)
+            task = Task(function="steelyard.data.prepare:prepare", argument=argument | {"into": str(fresh)})
+            prepared = from_json(to_json(self._call(task, "prepare", DataError, source)), Prepared)
+            (fresh / PREPARED).write_bytes(to_json(prepared))
+            shutil.rmtree(place, ignore_errors=True)
+            fresh.rename(place)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-
-    def _kept(self, prepared: Prepared, fresh: Path, spec: DataSpec, info: ModelInfo, classes: int | None) -> Prepared:
-        """Move freshly prepared data to its place."""
-        place = self._data_place(spec, info, classes)
-        (fresh / PREPARED).write_bytes(to_json(prepared))
-        shutil.rmtree(place, ignore_errors=True)
-        fresh.rename(place)
         return _at(prepared, place)
 
-    def _prepared_before(self, spec: DataSpec, info: ModelInfo, classes: int | None) -> Prepared | None:
-        place = self._data_place(spec, info, classes)
-        if ":" in spec.source and not Path(spec.source).exists():
-            return None  # a function may return something else every time
-        try:
-            return _at(from_json((place / PREPARED).read_bytes(), Prepared), place)
-        except (OSError, ValueError):
-            return None
-
-    def _data_place(self, spec: DataSpec, info: ModelInfo, classes: int | None) -> Path:
-        sources = [Path(spec.source), *([Path(spec.manifest)] if spec.manifest else [])]
-        return self.folder / "data" / digest(spec, info.inputs, classes, [_stamp(source) for source in sources])
+    def _company(self, prepared: Prepared, info: ModelInfo) -> Prepared:
+        """The same, knowing whether the model bears several of its items at once; asked once of each model."""
+        file = Path(prepared.folder) / f"company-{digest(info.sha256)}.json"
+        if not file.is_file():
+            task = Task(function="steelyard.subjects.together:look", argument=look_argument(info, prepared))
+            try:
+                file.write_bytes(to_json(call(task, self.limits, self.folder / "logs" / "company.log", self._stop)))
+            except CandidateFailure:
+                return prepared  # it fails on single items: the first look at the reference tells why
+        return together(prepared, from_json(file.read_bytes(), Company))
 
     def _call(self, task: Task, name: str, kind: type[InputError], what: str) -> object:
         try:
@@ -96,8 +103,17 @@ class Workspace:
             ) from failure
 
 
+def _prepared_before(spec: DataSpec, place: Path) -> Prepared | None:
+    if ":" in spec.source and not Path(spec.source).exists():
+        return None  # a function may return something else every time
+    try:
+        return _at(from_json((place / PREPARED).read_bytes(), Prepared), place)
+    except (OSError, ValueError):
+        return None
+
+
 def _at(prepared: Prepared, place: Path) -> Prepared:
-    return Prepared(**{n: getattr(prepared, n) for n in Prepared.__struct_fields__} | {"folder": str(place.resolve())})
+    return msgspec.structs.replace(prepared, folder=str(place.resolve()))
 
 
 def _stamp(source: Path) -> object:

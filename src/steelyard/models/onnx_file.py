@@ -9,7 +9,6 @@ from steelyard.errors import ModelError
 from steelyard.models.files import require_below, sha256_of, size_of_plain_file, unreadable
 from steelyard.models.onnx_tensors import (
     NUMPY_NAMES,
-    STRING,
     all_graphs,
     all_tensors,
     external_files,
@@ -141,8 +140,9 @@ def _tensor(value: Any, role: str, path: Path) -> TensorInfo:
         raise ModelError(f"{what} is of type {kind.removesuffix('_type')}; expected a dense tensor", _mend(role))
     tensor = value.type.tensor_type
     if tensor.elem_type not in NUMPY_NAMES:
-        found = "strings" if tensor.elem_type == STRING else f"elements of ONNX type {tensor.elem_type}"
-        raise ModelError(f"{what} holds {found}; expected numbers or booleans", _mend(role))
+        raise ModelError(
+            f"{what} holds elements of ONNX type {tensor.elem_type}; expected numbers, booleans or words", _mend(role)
+        )
     if not tensor.HasField("shape"):
         raise ModelError(
             f"{what} has no shape, not even its number of dimensions",

@@ -22,6 +22,7 @@ NUMPY_NAMES: Mapping[int, str] = {
     5: "int16",
     6: "int32",
     7: "int64",
+    8: "str",
     9: "bool",
     10: "float16",
     11: "float64",
@@ -29,7 +30,7 @@ NUMPY_NAMES: Mapping[int, str] = {
     13: "uint64",
     16: "bfloat16",
 }
-"""TensorProto.DataType → numpy dtype, for what may go in or come out of a model."""
+"""TensorProto.DataType → numpy dtype, for what may go in or come out of a model; words of any length are `str`."""
 
 STRING = 8
 _BITS: Mapping[int, int] = {

@@ -107,6 +107,8 @@ class Prepared(Record):
     items_calibrate: int
     items_select: int
     items_confirm: int
+    alone: bool = False
+    """Only one item at a time may go into the model: what it answers depends on those beside it."""
     pad: bool = False
     """Items of different length may be filled up to the longest that goes into the model with them."""
     classes: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ class Job(Record):
     price: Price = Price()
     metric: str | None = None
     """None: accuracy where there are labels, agreement with the reference where there are none."""
+    output: str | None = None
+    """The model's output that is judged; None: the first that fits the metric."""
     out: str = "steelyard-plan"
     """Folder of the bundle."""
     work: str = ".steelyard"

@@ -40,9 +40,11 @@ class ModelInfo(Record):
     """Operator types in the graph, sorted, each once."""
     detail: str = ""
     """For people: opset, producer."""
+    alone: bool = False
+    """What it answers to an item depends on what goes in with it: it takes one at a time."""
 
     @property
     def fixed_batch(self) -> int | None:
-        """The batch size that the model insists on, or None when it takes any."""
+        """The batch size that the model insists on, or bears alone; None when it takes any."""
         sizes = [tensor.batch for tensor in self.inputs if tensor.batch is not None]
-        return sizes[0] if sizes else None
+        return sizes[0] if sizes else 1 if self.alone else None

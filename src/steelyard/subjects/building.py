@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from steelyard.records.base import digest
-from steelyard.records.data import Prepared
+from steelyard.records.data import ArrayFile, Prepared
 from steelyard.records.engine import VariantSpec
 from steelyard.records.machine import Machine
 from steelyard.records.model import ModelInfo
@@ -34,8 +36,21 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     return {package: _version(package) for package in packages}
 
 
+def placed(data: Prepared, arrays: Mapping[str, ArrayFile]) -> dict[str, ArrayFile]:
+    """The same arrays, their files with their whole path."""
+    folder = Path(data.folder)
+    return {
+        name: msgspec.structs.replace(
+            array,
+            file=str(folder / array.file),
+            lengths=None if array.lengths is None else str(folder / array.lengths),
+        )
+        for name, array in arrays.items()
+    }
+
+
 def _task(spec: VariantSpec, info: ModelInfo, data: Prepared) -> Task:
-    files = {name: str(Path(data.folder) / array.file) for name, array in data.calibration.items()}
+    files = placed(data, data.calibration)
     argument = {
         "variant": spec.name,
         "source": info.path,

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
+
 from steelyard.data.rows import read_rows
-from steelyard.errors import DataError
+from steelyard.errors import DataError, UsageError
 from steelyard.metrics import Metric, metric
 from steelyard.metrics.judging import judge
 from steelyard.metrics.own import OwnMetric
@@ -19,11 +21,11 @@ from steelyard.records.measurement import Quality
 from steelyard.records.model import ModelInfo
 from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
 from steelyard.runtimes import RUNTIMES, distribution
-from steelyard.subjects.building import packages_of, steps, versions_of
+from steelyard.subjects.building import packages_of, placed, steps, versions_of
 from steelyard.subjects.outlook import outlook
 from steelyard.subjects.space import space
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when the way of measuring changes, so that older measurements are not mixed with newer ones."""
 WRONG_BY_ONE = 2.0
 """Labels shifted by one that make the reference this many times better are taken for a mistake."""
@@ -33,17 +35,29 @@ class ModelSubject:
     """A checked model file and prepared data; see `records.subject.Subject`."""
 
     def __init__(
-        self, info: ModelInfo, data: Prepared, metric_name: str, machine: Machine, patient: bool = True
+        self,
+        info: ModelInfo,
+        data: Prepared,
+        metric_name: str,
+        machine: Machine,
+        patient: bool = True,
+        output: str | None = None,
     ) -> None:
-        self.info = info
+        self.info = msgspec.structs.replace(info, alone=data.alone)
         self.data = data
         self.machine = machine
         self._patient = patient
+        self._output = None if output is None else _place_of(output, info)
         self.metric = metric(metric_name, data.classes)
         if self.metric.targets in ("classes", "numbers") and data.labels is None:
             raise DataError(
                 f"the metric '{metric_name}' needs labels, and the data has none",
                 "name the labels (--labels), or use --metric agreement",
+            )
+        if self.metric.targets == "classes" and data.labels is not None and data.labels.dtype.startswith("float"):
+            raise DataError(
+                f"the metric '{metric_name}' needs class numbers, and the labels are not all whole",
+                "labels are the numbers of the classes, from 0; for measured values choose --metric mse, mae or r2",
             )
 
     @property
@@ -55,7 +69,7 @@ class ModelSubject:
     def key(self) -> str:
         """Model, data, metric; of a metric of the user's own also its source."""
         source = self.metric.source_hash if isinstance(self.metric, OwnMetric) else ""
-        return digest(PROTOCOL, self.info.sha256, self.data.sha256, self.metric.name, source)
+        return digest(PROTOCOL, self.info.sha256, self.data.sha256, self.metric.name, source, self._output)
 
     @property
     def split(self) -> Split:
@@ -99,13 +113,12 @@ class ModelSubject:
             "candidate": candidate,
             "metric": self.metric.name,
             "classes": self.data.classes,
-            "inputs": {name: self._path(array.file) for name, array in self.data.judging.items()},
+            "output": self._output,
+            "inputs": placed(self.data, self.data.judging),
             "items": self.split.total,
             "fixed_batch": self.info.fixed_batch,
+            "pad": self.data.pad,
         }
-
-    def _path(self, file: str) -> str:
-        return str(Path(self.data.folder) / file)
 
     def judge(self, numerics: Numerics, answers: Answers, reference: Answers, start: int) -> Quality:
         """The metric on these answers, paired with the reference's on the same items."""
@@ -138,6 +151,14 @@ class ModelSubject:
     def outlook(self, candidate: Candidate) -> Outlook:
         """What experience with other models says of it."""
         return outlook(candidate, self.info, self.machine)
+
+
+def _place_of(output: str, info: ModelInfo) -> int:
+    """Which of the model's outputs is called so."""
+    names = [tensor.name for tensor in info.outputs]
+    if output not in names:
+        raise UsageError(f"the model has no output {output!r}", f"it has {', '.join(names)}")
+    return names.index(output)
 
 
 def checks_counting(judged_by: Metric) -> bool:
