@@ -60,10 +60,10 @@ class Standing:
         """At which its quality is judged: a look at a part of the selecting items must be surer than the whole."""
         return self.requirements.confidence if self.quality is None else self._confidence(self.quality)
 
-        limit = self.requirements.quality_limit(lower_is_better=quality.lower_is_better)
-        return judge_quality(quality, limit, self.requirements.quality_drop, confidence)
     def judged(self, quality: Quality, confidence: float) -> Judgement:
         """The verdict on some quality at some confidence."""
+        limit = self.requirements.quality_limit(lower_is_better=quality.lower_is_better)
+        return judge_quality(quality, limit, self.requirements.quality_drop, confidence)
 
     def _confidence(self, quality: Quality) -> float:
         looks = self.split.looks
