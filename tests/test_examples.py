@@ -45,6 +45,14 @@ def test_weigh_torch_module(place: Path) -> None:
     assert (place / "torch-plan" / "plan.json").is_file()
 
 
+def test_weigh_sklearn(place: Path) -> None:
+    pytest.importorskip("skl2onnx")
+    told = run(place, "weigh_sklearn", 'within="8s"')
+    assert told.startswith("met: Run ")
+    assert float(told.split()[-1]) > 0.9
+    assert (place / "sklearn-plan" / "plan.json").is_file()
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short(example: Path) -> None:
     text = example.read_text(encoding="utf-8")
