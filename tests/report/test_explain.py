@@ -145,6 +145,14 @@ def test_it_survives_as_json(plan_of: Callable[[str], Plan]) -> None:
     assert from_json(to_json(told), Explanation) == told
 
 
+def test_too_slow_on_a_busy_machine_is_undecided(plan_of: Callable[[str], Plan]) -> None:
+    plan = plan_of("infeasible")
+    busy = tuple(swap(c, verdict="undecided") for c in plan.candidates)
+    kept = explain(swap(plan, candidates=busy), plan.candidates[0].id).requirements[0]
+    assert (kept.requirement, kept.verdict) == ("--p95 1.5ms", "undecided")
+    assert "weigh again when it is quiet" in kept.settled_by
+
+
 # Naming a candidate
 
 

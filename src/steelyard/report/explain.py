@@ -72,7 +72,7 @@ def _of_plan(plan: Plan) -> Explanation:
         subject=plan.subject.name,
         candidate="",
         answer=plan.summary,
-        requirements=tuple(held_against(plan, figures)) if figures else (),
+        requirements=tuple(held_against(plan, figures, find(plan, figures.candidate.id).verdict)) if figures else (),
         parts=tuple(part for part in parts if part.sentences),
     )
 
@@ -190,7 +190,7 @@ def _disturbed(figures: Figures) -> float:
 
 def _of_candidate(plan: Plan, entry: Weighed) -> Explanation:
     figures = entry.figures
-    kept = held_against(plan, figures) if figures else quality_alone(plan, entry)
+    kept = held_against(plan, figures, entry.verdict) if figures else quality_alone(plan, entry)
     parts = [
         Part(title="What it is", sentences=(f"{headline.spelt(figures.candidate)}.",) if figures else ()),
         Part(title="Against the chosen one", sentences=tuple(_beside(plan, entry))),

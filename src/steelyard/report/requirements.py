@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from steelyard.decision import amounts
 from steelyard.decision.words import flag, quality_flag
 from steelyard.records.measurement import Load
-from steelyard.records.plan import Figures, Plan, QualityFigures, Verdict, Weighed
+from steelyard.records.plan import Figures, Outcome, Plan, QualityFigures, Verdict, Weighed
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.report import numbers, wording
 from steelyard.report.explained import Kept
 from steelyard.verdicts import late_items_needed, load_verdict
 
+BUSY = "The machine was busy while it was timed: weigh again when it is quiet."
 
-def held_against(plan: Plan, figures: Figures) -> Iterator[Kept]:
-    """One line for each requirement, in the order in which they are told everywhere."""
+
+def held_against(plan: Plan, figures: Figures, outcome: Outcome) -> Iterator[Kept]:
+    """One line for each requirement, in the order in which they are told everywhere.
+
+    What breaks a requirement of speed and is called undecided all the same was timed on a disturbed machine.
+    """
+    for kept in _held(plan, figures):
+        of_speed = not kept.requirement.startswith(("--quality", "--memory"))
+        if outcome == "undecided" and kept.verdict == "fail" and of_speed:
+            yield msgspec.structs.replace(kept, verdict="undecided", settled_by=BUSY)
+        else:
+            yield kept
+
+
+def _held(plan: Plan, figures: Figures) -> Iterator[Kept]:
     wanted = plan.requirements
     if wanted.latency is not None:
         yield _latency(wanted.latency, plan, figures)
