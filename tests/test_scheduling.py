@@ -101,9 +101,8 @@ PLAN = profile_of([0.010, 0.012, 0.014, 0.016])
         (4, 0.014, 3),  # just in time is in time
         (2, 0.015, 2),  # never more than wait
         (4, 0.013, 2),  # 167 a second in time, where four would be 250
-        (4, 0.011, 4),  # one in time would be 100 a second, under half of 250: not worth it
-        (3, 0.011, 3),
-        (2, 0.011, 1),
+        (4, 0.011, 1),  # 100 a second is just 0.4 of 250
+        (3, 0.011, 1),
         (4, 0.009, 4),  # lost already: clear the backlog
         (4, -1.0, 4),
         (1, INFINITE, 1),
@@ -142,6 +141,13 @@ def test_whatever_is_taken_waits_fits_and_is_worth_it(seconds: list[float], wait
         assert best == max(in_time)
     elif not in_time or max(in_time) < WORTH_SAVING * most * (1 - 1e-9):
         assert best == most
+
+
+def test_a_deadline_is_given_up_when_saving_it_would_cost_most_of_the_throughput() -> None:
+    plan = profile_of([0.010, 0.011, 0.012, 0.013])
+    assert batch_to_dispatch(plan, 4, 0.0105) == 4  # one in time would be 100 a second, where four are 308
+    assert batch_to_dispatch(plan, 4, 0.0115) == 2  # 182 a second are worth it
+    assert batch_to_dispatch(plan, 2, 0.0105) == 1  # so are 100 where two would be 182
 
 
 # The queue
