@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import msgspec
 import pytest
 
 from steelyard.records.candidate import Candidate
@@ -82,6 +83,11 @@ def test_what_compiles_for_long_comes_last_and_not_to_a_short_search(monkeypatch
     assert names[-2:] == ["torch-inductor"] * 2
     assert "torch-inductor" not in names[:-2]
     assert not any(RUNTIMES[c.runtime].compiles for c in space(model(), machine(2), patient=False))
+
+
+def test_a_classical_model_is_left_to_the_runtimes_that_know_its_operators() -> None:
+    trees = msgspec.structs.replace(model(), operators=("Cast", "TreeEnsembleClassifier"))
+    assert {c.runtime for c in space(trees, machine(2))} == {"onnxruntime"}
 
 
 def test_a_runtime_that_lacks_something_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:

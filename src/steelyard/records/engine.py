@@ -48,6 +48,8 @@ class RuntimeSpec(Record):
     """Other distributions that bring the same runtime; the first that is installed counts."""
     install: str = ""
     """The command that installs it, where it is neither the extra nor simply the package."""
+    classical: bool = False
+    """Knows ONNX's operators of classical models (the domain ai.onnx.ml)."""
     compiles: bool = False
     """Opening a model takes tens of seconds: of use only to a search that has minutes."""
     needs: str = ""

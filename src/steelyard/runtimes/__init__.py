@@ -29,6 +29,7 @@ RUNTIMES: dict[str, RuntimeSpec] = {
         also=("onnxruntime-gpu",),
         reads=("onnx",),
         precisions=("f32",),
+        classical=True,
     ),
     "openvino": RuntimeSpec(
         name="openvino",
@@ -170,8 +171,17 @@ def _version_of(package: str) -> str | None:
         return None
 
 
+_PREAMBLE = (
+    "Exception from",
+    "Check 'false' failed at",
+    "FrontEnd API failed",
+    "Model wasn't fully converted",
+    "Summary:",
+)
+
+
 def _reason(error: Exception) -> str:
     """What an engine says in one line; OpenVINO first names the places in its own source that the error came by."""
     lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith("Exception from")]
+    told = [line for line in lines if line and not line.startswith(_PREAMBLE)]
     return told[0][:400] if told else type(error).__name__

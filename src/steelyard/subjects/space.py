@@ -13,6 +13,12 @@ from steelyard.runtimes import RUNTIMES, lacking
 from steelyard.variants import VARIANTS, applies
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 128}
+CLASSICAL = frozenset(
+    "ArrayFeatureExtractor Binarizer CastMap CategoryMapper DictVectorizer FeatureVectorizer Imputer LabelEncoder "
+    "LinearClassifier LinearRegressor Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler TreeEnsemble "
+    "TreeEnsembleClassifier TreeEnsembleRegressor ZipMap".split()
+)
+"""Operators of ONNX's domain ai.onnx.ml, https://onnx.ai/onnx/operators/index.html#ai-onnx-ml."""
 MOST_PROCESSES = 8
 """More processes cost memory for nothing: each may well have several cores."""
 
@@ -59,8 +65,10 @@ def _of_runtimes(info: ModelInfo, machine: Machine, among: Sequence[RuntimeSpec]
 
 def _runtimes(variant: VariantSpec, info: ModelInfo, among: Sequence[RuntimeSpec]) -> list[RuntimeSpec]:
     written = variant.writes or info.format
-    named = [RUNTIMES[name] for name in variant.runtimes]
-    return [runtime for runtime in named if runtime in among and written in runtime.reads and not lacking(runtime)]
+    classical = not CLASSICAL.isdisjoint(info.operators)
+    named = [RUNTIMES[name] for name in variant.runtimes if RUNTIMES[name] in among]
+    able = [runtime for runtime in named if written in runtime.reads and (runtime.classical or not classical)]
+    return [runtime for runtime in able if not lacking(runtime)]
 
 
 def _precisions(variant: VariantSpec, runtime: RuntimeSpec, machine: Machine) -> list[str]:
