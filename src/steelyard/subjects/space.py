@@ -14,9 +14,27 @@ from steelyard.variants import VARIANTS, applies
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 128}
 CLASSICAL = frozenset(
-    "ArrayFeatureExtractor Binarizer CastMap CategoryMapper DictVectorizer FeatureVectorizer Imputer LabelEncoder "
-    "LinearClassifier LinearRegressor Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler TreeEnsemble "
-    "TreeEnsembleClassifier TreeEnsembleRegressor ZipMap".split()
+    [
+        "ArrayFeatureExtractor",
+        "Binarizer",
+        "CastMap",
+        "CategoryMapper",
+        "DictVectorizer",
+        "FeatureVectorizer",
+        "Imputer",
+        "LabelEncoder",
+        "LinearClassifier",
+        "LinearRegressor",
+        "Normalizer",
+        "OneHotEncoder",
+        "SVMClassifier",
+        "SVMRegressor",
+        "Scaler",
+        "TreeEnsemble",
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+        "ZipMap",
+    ]
 )
 """Operators of ONNX's domain ai.onnx.ml, https://onnx.ai/onnx/operators/index.html#ai-onnx-ml."""
 MOST_PROCESSES = 8
