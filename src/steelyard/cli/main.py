@@ -38,6 +38,15 @@ class Format(StrEnum):
     quiet = "quiet"
 
 
+class CheckFormat(StrEnum):
+    """How a check is shown."""
+
+    human = "human"
+    json = "json"
+    quiet = "quiet"
+    github = "github"
+
+
 REQUIRED, PRICES, DATA, SEARCH = "Requirements", "Prices", "Data", "Search and output"
 Text = str | None
 Out = Annotated[Format, typer.Option("--format", help="human, json (for scripts) or quiet.", rich_help_panel=SEARCH)]
@@ -193,12 +202,15 @@ def check(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
     data: Annotated[Text, typer.Option(help="Where the data is now; default where it was.")] = None,
     work: Work = None,
-    format: Out = Format.human,
+    config: Config = None,
+    format: Annotated[
+        CheckFormat, typer.Option("--format", help="human, json, quiet, or github: annotations.")
+    ] = CheckFormat.human,
 ) -> None:
     """Verify a bundle again: hashes, quality, and speed beside the reference. Exit status 3 when it no longer holds."""
     from steelyard.cli import run
 
-    run.check(bundle, data, work, format.value)
+    run.check(bundle, data, work, config, format.value)
 
 
 @app.command()

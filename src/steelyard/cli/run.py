@@ -15,11 +15,11 @@ from rich.table import Table
 from steelyard import loop
 from steelyard.assets import mnist_model, mnist_test
 from steelyard.bundle import read_plan
-from steelyard.cli import show
+from steelyard.cli import github, show
 from steelyard.cli.progress import error_console, progress, stoppable
-from steelyard.cli.settings import Setting, Settings, collect
+from steelyard.cli.settings import FILE, Setting, Settings, collect
 from steelyard.cluster.ordered import weigh as weigh_as_ordered
-from steelyard.errors import BundleError
+from steelyard.errors import BundleError, SteelyardError
 from steelyard.ledger import shown
 from steelyard.loop import order
 from steelyard.loop.joined import Pricing
@@ -140,15 +140,24 @@ def _said_anew(settings: Settings, plan: Plan) -> Any:
     return msgspec.structs.replace(plan.requirements, **changed)
 
 
-def check(bundle: Path, data: str | None, work: str | None, form: str) -> NoReturn:
+def check(bundle: Path, data: str | None, work: str | None, config: Path | None, form: str) -> NoReturn:
     """Check a bundle; status 3 when it no longer holds."""
     console = error_console()
-    with stoppable(console) as stop, progress(console, 600, form == "quiet") as on_event:
-        found = loop.check(bundle, data=data, work=Path(work or ".steelyard"), on_event=on_event, stop=stop)
+    try:
+        with stoppable(console) as stop, progress(console, 600, form == "quiet") as on_event:
+            found = loop.check(bundle, data=data, work=Path(work or ".steelyard"), on_event=on_event, stop=stop)
+    except SteelyardError as error:
+        if form == "github":
+            print(github.refusal(error, bundle))
+            github.write_files(False, None, error.message)
+        raise
     if form == "json":
         _print_json(found)
     elif form == "human":
         show.show_check(Console(), found)
+    elif form == "github":
+        print(*github.commands(found, config or Path(FILE)), sep="\n")
+        github.write_files(found.holds, found)
     sys.exit(0 if found.holds else NOT_MET)
 
 
