@@ -171,7 +171,7 @@ def test_the_drop_of_an_error_is_a_share_of_the_references() -> None:
 
 
 def test_an_error_of_nothing_is_refused_since_no_share_can_be_told() -> None:
-    with pytest.raises(DataError, match=r"mse of the model as given is 0(.|\n)*cosine or r2"):
+    with pytest.raises(DataError, match=r"mse of the model as given is 0(.|\n)*cosine, r2"):
         judge(metric("mse"), TARGETS, TARGETS, TARGETS, 0, own=True)
 
 

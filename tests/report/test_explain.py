@@ -64,7 +64,7 @@ def test_what_was_left_out_and_what_disturbed_is_told(plan_of: Callable[[str], P
     assert "a better candidate may exist" in left
     assert "One candidate left before being measured to the end" in left
     assert "One candidate could not be run (1 × unsupported)." in left
-    assert "50.0% were disturbed by other work" in part(told, "Noise")
+    assert "50.0% were disturbed by other work" in part(told, "Warnings and noise")
 
 
 def test_what_cannot_be_met_tells_what_would_help(plan_of: Callable[[str], Plan]) -> None:

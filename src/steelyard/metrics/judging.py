@@ -78,7 +78,7 @@ def _reference_value(metric: Metric, answers: Array, truth: Array) -> float:
     if metric.lower_is_better and value <= 0:
         raise DataError(
             f"{metric.name} of the model as given is {value:g}: nothing can be told as a share of that",
-            "are the labels the model's own answers? Measure the difference to them by cosine or r2",
+            "are the labels the model's own answers? Judge by what is better the higher it is: cosine, r2, or your own",
         )
     return value
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from steelyard.decision import amounts
+from steelyard.decision.plan import CUT_SHORT
 from steelyard.errors import UsageError
 from steelyard.records.plan import Figures, Plan, QualityFigures, Weighed
 from steelyard.report import headline, numbers, wording
@@ -66,7 +67,7 @@ def _of_plan(plan: Plan) -> Explanation:
         Part(title="What binds", sentences=tuple(_binds(plan))),
         Part(title="What would change it", sentences=tuple(_changes(plan, figures))),
         Part(title="What was not measured", sentences=tuple(_unmeasured(plan))),
-        Part(title="Noise", sentences=tuple(_noise(plan))),
+        Part(title="Warnings and noise", sentences=tuple(_noise(plan))),
     ]
     return Explanation(
         subject=plan.subject.name,
@@ -170,7 +171,7 @@ def _unmeasured(plan: Plan) -> Iterator[str]:
 
 
 def _noise(plan: Plan) -> Iterator[str]:
-    yield from (f"{warning[:1].upper()}{warning[1:].rstrip('.')}." for warning in plan.warnings)
+    yield from (_sentence(warning) for warning in plan.warnings if warning != CUT_SHORT)
     for figures in dict.fromkeys(c for c in (plan.chosen_figures, plan.reference) if c is not None):
         share = _disturbed(figures)
         if share > DISTURBED:
