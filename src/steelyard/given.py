@@ -182,7 +182,7 @@ def _apart(data: Any, named: str | None) -> tuple[Any, Any]:
         if label is not None and label not in columns:
             raise DataError(f"there is no column '{label}' for the labels", f"the columns are {', '.join(columns)}")
         rest = [name for name in columns if name != label]
-        table = data[rest] if _is_table(data) else {name: data[name] for name in rest}
+        table = data[rest] if _is_table(data) else _together({name: np.asarray(data[name]) for name in rest})
         return table, None if label is None else np.asarray(data[label])
     if isinstance(data, Sequence) and len(data) == 2:
         return data[0], np.asarray(data[1])
@@ -192,6 +192,17 @@ def _apart(data: Any, named: str | None) -> tuple[Any, Any]:
         f"a scikit-learn object is weighed on a table or on arrays, got {type(data).__name__}",
         "give data=(X, y), a DataFrame with labels='COLUMN', or the path of a .csv or .parquet file",
     )
+
+
+def _together(arrays: dict[str, Array]) -> Any:
+    """The one matrix among the arrays, or a table of them as columns."""
+    if len(arrays) == 1 and next(iter(arrays.values())).ndim == 2:
+        return next(iter(arrays.values()))
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        raise DataError("columns as arrays need pandas", "pip install pandas, or give data=(X, y)") from error
+    return pandas.DataFrame(arrays)
 
 
 def _read_table(path: Path) -> Any:

@@ -120,14 +120,12 @@ def test_an_unknown_word_and_a_missing_number_are_answered_alike(tmp_path: Path)
     np.testing.assert_allclose(answered(exported), estimator.predict_proba(odd), atol=1e-4)
 
 
-def test_columns_chosen_by_a_selector_and_data_as_a_mapping(tmp_path: Path) -> None:
+def test_columns_chosen_by_a_selector(tmp_path: Path) -> None:
     numbers = CITIES[["size (m²)", "rooms"]]
     choose = ColumnTransformer([("all", StandardScaler(), make_column_selector(dtype_include=np.number))])
     estimator = make_pipeline(choose, Ridge()).fit(numbers, X[:, 0])
     exported = export_estimator(estimator, numbers, tmp_path / "m.onnx")
     np.testing.assert_allclose(answered(exported).ravel(), estimator.predict(numbers), atol=1e-4)
-    as_mapping = {name: numbers[name].to_numpy() for name in numbers}
-    assert list(prepared(estimator, as_mapping).inputs) == ["size (m²)", "rooms"]
 
 
 def test_a_table_without_a_column_transformer_is_one_matrix_in_the_fitted_order(tmp_path: Path) -> None:

@@ -29,10 +29,13 @@ _FROM_TORCH = (
     "convert it where you trust it: steelyard.weigh(module, ...) from Python takes the module itself, "
     "or torch.onnx.export(module, example_inputs, 'model.onnx', dynamo=True)"
 )
-_FROM_KERAS = "convert it where you trust it: model.export('model.onnx', format='onnx') in Keras 3"
+_FROM_KERAS = (
+    "load it where you trust it: steelyard.weigh(model, ...) from Python takes the Keras 3 model itself, "
+    "or model.export('model.onnx', format='onnx')"
+)
 _FROM_PICKLE = (
-    "convert it where you trust it: for scikit-learn skl2onnx.to_onnx(model, X[:1], options={'zipmap': False}), "
-    "for PyTorch steelyard.weigh(module, ...) or torch.onnx.export"
+    "load it where you trust it: steelyard.weigh(model, ...) from Python takes scikit-learn estimators, torch modules "
+    "and Keras 3 models themselves; or convert it with skl2onnx.to_onnx or torch.onnx.export"
 )
 _TORCH = Foreign("a PyTorch file, which runs code when it is loaded", _FROM_TORCH)
 _KERAS = Foreign("a Keras or HDF5 file, which can run code when it is loaded", _FROM_KERAS)

@@ -52,9 +52,7 @@ def prepared(estimator: Any, data: Any) -> Prepared:
 
 
 def _table(data: Any) -> dict[str, Array] | None:
-    """Columns by name of a pandas or polars DataFrame, or of a mapping; None for an array."""
-    if isinstance(data, Mapping):
-        return {str(name): np.asarray(column) for name, column in data.items()}
+    """Columns by name of a pandas or polars DataFrame; None for an array."""
     if hasattr(data, "columns") and hasattr(data, "__getitem__"):
         return {str(name): data[name].to_numpy() for name in data.columns}
     return None

@@ -56,7 +56,7 @@ def export_estimator(estimator: Any, data: Any, path: str | Path) -> Exported:
     inputs = dict(zip((each.name for each in model.graph.input), source.inputs.values(), strict=True))
     model = _with_one_output(model, estimator)
     some = {name: values[:ITEMS] for name, values in inputs.items()}
-    _verify(model, estimator, _rows(data, len(next(iter(some.values())))), some)
+    _verify(model, estimator, data[:ITEMS], some)
     target = Path(path).expanduser().absolute()
     unfinished = target.with_suffix(".unfinished")
     unfinished.write_bytes(model.SerializeToString())
@@ -159,12 +159,6 @@ def _unconverted(estimator: Any, error: Exception) -> ModelError:
         f"{what} cannot be converted to ONNX: {type(error).__name__}: {' '.join(str(error).split())[:200]}",
         "https://onnx.ai/sklearn-onnx/supported.html lists what can; put another estimator in its place",
     )
-
-
-def _rows(data: Any, count: int) -> Any:
-    if isinstance(data, Mapping):
-        return {name: column[:count] for name, column in data.items()}
-    return data[:count]
 
 
 def _verify(model: Any, estimator: Any, data: Any, inputs: Mapping[str, Array]) -> None:
