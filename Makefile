@@ -13,7 +13,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt
 
 $(VENV)/full.done: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,keras,sklearn,postgres,ray,mlflow,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,keras,sklearn,tables,text,postgres,ray,mlflow,dev]'
 	@touch $@ $(VENV)/core.done
 
 setup: $(VENV)/full.done  ## the full environment, for developers

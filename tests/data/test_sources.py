@@ -24,8 +24,8 @@ Prepare = Callable[..., Any]
     ("name", "hint"),
     [
         ("x.npy", "np.savez('data.npz', x=np.load('x.npy')"),
-        ("x.csv", "as `manifest`"),
-        ("x.parquet", "to_numpy"),
+        ("x.json", "lines=True"),
+        ("x.feather", "to_parquet"),
         ("x.pth", "pickles are never loaded"),
         ("x.tar", ".zip"),
         ("x.PNG", "the folder that holds"),
@@ -37,9 +37,7 @@ def test_near_misses_say_what_to_do(
     prepared: Prepare, tmp_path: Path, features: TensorInfo, name: str, hint: str
 ) -> None:
     (tmp_path / name).write_bytes(b"hello")
-    with pytest.raises(
-        DataError, match=r"is not a .npz, a folder of class folders, .* package.module:function"
-    ) as caught:
+    with pytest.raises(DataError, match=r"is not a .npz, a table .* package.module:function") as caught:
         prepared(tmp_path / name, features)
     assert hint in caught.value.hint
 

@@ -5,34 +5,35 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
-from steelyard.data import functions, listing
+from steelyard.data import functions, listing, table_files
 from steelyard.data.archives import opened_archive
 from steelyard.data.array_source import check_no_table_words, open_arrays
 from steelyard.data.arrays import MemoryArray, MemoryTable, NpzTable
 from steelyard.data.files import Files, FolderFiles, ZipFiles
 from steelyard.data.items import Source
 from steelyard.data.match import LABEL_NAMES
+from steelyard.data.table_source import open_columns
 from steelyard.data.wanted import Wanted
 from steelyard.errors import DataError
 from steelyard.records.data import DataSpec
 
 SUPPORTED = (
-    "a .npz, a folder of class folders, a folder or .zip of pictures with a CSV manifest, or package.module:function"
+    "a .npz, a table (.csv, .tsv, .jsonl, .parquet), a folder of class folders, a folder or .zip of pictures with a "
+    "CSV manifest, or package.module:function"
 )
 
 _ARRAY = "save the arrays: np.savez('data.npz', x=x, labels=labels)"
 _INSTEAD = {
     ".npy": "one .npy has no labels beside it: np.savez('data.npz', x=np.load('x.npy'), labels=np.load('y.npy'))",
-    ".csv": "for a table: np.savez('data.npz', x=table.to_numpy('float32'), labels=labels); for a manifest of "
-    "pictures: name the folder or .zip with the pictures as the source, and this file as `manifest`",
-    ".parquet": "np.savez('data.npz', x=table.to_numpy('float32'), labels=labels)",
+    ".arrow": "save the table as Parquet: table.to_parquet('data.parquet')",
+    ".json": "save one object a line, as .jsonl: table.to_json('data.jsonl', orient='records', lines=True)",
     ".pt": "pickles are never loaded: np.savez('data.npz', x=x.numpy(), labels=labels.numpy())",
     ".tar": "pack the pictures as a .zip, or unpack them into a folder",
     ".jpg": "name the folder that holds the pictures",
     ".h5": _ARRAY,
 }
 _SAME = {
-    ".tsv": ".csv", ".feather": ".parquet", ".arrow": ".parquet", ".xlsx": ".csv", ".json": ".csv", ".jsonl": ".csv",
+    ".feather": ".arrow", ".orc": ".arrow", ".xlsx": ".arrow", ".xls": ".arrow", ".sqlite": ".arrow", ".db": ".arrow",
     ".pth": ".pt", ".pkl": ".pt", ".pickle": ".pt", ".joblib": ".pt", ".tgz": ".tar", ".7z": ".tar", ".rar": ".tar",
     ".jpeg": ".jpg", ".png": ".jpg", ".hdf5": ".h5", ".mat": ".h5", ".gz": ".h5", ".tfrecord": ".h5",
 }  # fmt: skip
@@ -56,6 +57,8 @@ def _open_file(wanted: Wanted, path: Path, stack: ExitStack) -> Source:
     if suffix == ".npz":
         archive = stack.enter_context(opened_archive(path))
         return open_arrays(wanted, NpzTable(archive, str(path), wanted.scratch), None, str(path))
+    if suffix in table_files.SUFFIXES:
+        return open_columns(wanted, path)
     if suffix == ".zip":
         return _open_zip(wanted, path, ZipFiles(stack.enter_context(opened_archive(path)), str(path)))
     instead = _INSTEAD.get(_SAME.get(suffix, suffix), "")
