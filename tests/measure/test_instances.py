@@ -7,11 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
+from pipelines import Pipelines
+from steelyard.decision.worth import capacity_of
 from steelyard.errors import CandidateFailure
 from steelyard.measure.process import Child, Limits
+from steelyard.measure.workbench import Workbench
+from steelyard.records.base import from_json
+from steelyard.records.candidate import Candidate
+from steelyard.records.requirements import Requirements
 
 LIMITS = Limits(memory_mb=1500, seconds=60)
 
@@ -68,3 +75,23 @@ def test_a_failure_in_a_sibling_is_the_candidates(tmp_path: Path) -> None:
         runs(child, 0.1)
     child.kill()
     assert failure.value.kind == "crash"
+
+
+def test_the_workbench_opens_and_measures_all_processes(tmp_path: Path) -> None:
+    subject = Pipelines({"original": {"ms": 5, "per_item_ms": 0}})
+    one = Candidate(variant="original", runtime="pipeline", max_batch=2)
+    two = msgspec.structs.replace(one, instances=2)
+    with Workbench(subject, tmp_path, LIMITS, threading.Event()) as bench:
+        alone, _ = bench.probe(one, 8)
+        both, answers = bench.probe(two, 8)
+        assert answers is not None
+        assert answers.tolist() == list(range(8))
+        assert 1.5 < both.memory_mb / alone.memory_mb < 2.5
+        speed = bench.speed(two, bench.glance(bench.reference, 1).median_ms, 0.3)
+    offline = Requirements()
+    assert capacity_of(two, speed.service, offline) == pytest.approx(2 * capacity_of(one, speed.service, offline))
+
+
+def test_candidates_of_older_ledgers_have_one_process() -> None:
+    older = b'{"variant":"v","runtime":"r","precision":"f32","threads":2,"streams":1,"max_batch":4}'
+    assert from_json(older, Candidate).instances == 1
