@@ -14,6 +14,26 @@ from typing import Annotated, Any
 import typer
 
 from steelyard.cli import output
+from steelyard.cli.data_options import (
+    Calibration,
+    Classes,
+    Columns,
+    Data,
+    Duplicates,
+    Inputs,
+    Labels,
+    Limit,
+    Manifest,
+    MaxTokens,
+    Missing,
+    Offset,
+    Output,
+    Padding,
+    Preprocess,
+    Seed,
+    Tokenizer,
+    Words,
+)
 from steelyard.errors import SteelyardError
 from steelyard.version import VERSION
 
@@ -47,7 +67,7 @@ class CheckFormat(StrEnum):
     github = "github"
 
 
-REQUIRED, PRICES, DATA, SEARCH = "Requirements", "Prices", "Data", "Search and output"
+REQUIRED, PRICES, SEARCH = "Requirements", "Prices", "Search and output"
 Text = str | None
 Out = Annotated[Format, typer.Option("--format", help="human, json (for scripts) or quiet.", rich_help_panel=SEARCH)]
 Config = Annotated[Path | None, typer.Option(help="Settings file; default steelyard.toml.", rich_help_panel=SEARCH)]
@@ -68,15 +88,6 @@ MachineName = Annotated[Text, typer.Option(help="Price of a known machine: m7a.l
 Spot = Annotated[bool | None, typer.Option("--spot", help="Pay the spot price, and keep replicas to spare.", rich_help_panel=PRICES)]  # fmt: skip  # noqa: E501
 MachinePrices = Annotated[list[str] | None, typer.Option("--machine-price", help="Of one of several machines that weighed: NAME=0.10USD/h.", rich_help_panel=PRICES)]  # fmt: skip  # noqa: E501
 Catalogue = Annotated[Text, typer.Option(help="CSV of your own prices.", rich_help_panel=PRICES)]
-Data = Annotated[Text, typer.Option(help=".npz, folder of class folders, images with --manifest, or package.module:function.", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
-Labels = Annotated[Text, typer.Option(help="Array or column that holds the labels.", rich_help_panel=DATA)]
-Calibration = Annotated[Text, typer.Option(help="Array that only calibrates.", rich_help_panel=DATA)]
-Inputs = Annotated[list[str] | None, typer.Option("--input", help="Model input and array: image=x.", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
-Manifest = Annotated[Text, typer.Option(help="CSV naming images and their labels.", rich_help_panel=DATA)]
-Offset = Annotated[int | None, typer.Option(help="Added to every label.", rich_help_panel=DATA)]
-Limit = Annotated[int | None, typer.Option(help="Use at most this many items.", rich_help_panel=DATA)]
-Seed = Annotated[int | None, typer.Option(help="Of the split.", rich_help_panel=DATA)]
-Preprocess = Annotated[list[str] | None, typer.Option(help="KEY=VALUE: resize=224, mean=127, std=128, scale=0.0039 …", rich_help_panel=DATA)]  # fmt: skip  # noqa: E501
 Metric = Annotated[Text, typer.Option(help="accuracy, f1, recall:CLASS, auroc, mse, cosine …, or package.module:function.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Within = Annotated[Text, typer.Option(help="Time for the whole search: 60s, 10min.", rich_help_panel=SEARCH)]
 OutFolder = Annotated[Text, typer.Option("--out", help="Folder of the bundle.", rich_help_panel=SEARCH)]
@@ -107,14 +118,23 @@ def weigh(
     model: Annotated[Text, typer.Argument(help="The model: .onnx, or OpenVINO .xml.")] = None,
     data: Data = None,
     labels: Labels = None,
+    classes: Classes = None,
     calibration: Calibration = None,
     inputs: Inputs = None,
+    columns: Columns = None,
+    tokenizer: Tokenizer = None,
+    text: Words = None,
+    max_tokens: MaxTokens = None,
+    padding: Padding = None,
+    missing: Missing = None,
+    duplicates: Duplicates = None,
     manifest: Manifest = None,
     label_offset: Offset = None,
     limit: Limit = None,
     seed: Seed = None,
     preprocess: Preprocess = None,
     metric: Metric = None,
+    output: Output = None,
     latency: Latency = None,
     quality: Quality = None,
     quality_drop: Drop = None,

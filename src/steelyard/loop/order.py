@@ -30,10 +30,18 @@ REQUIREMENTS = (
     "spare", "arrivals",
 )  # fmt: skip
 PREPROCESS = ("resize", "crop", "interpolation", "colour", "layout", "scale", "mean", "std", "dtype")
-DATA = ("labels", "calibration", "inputs", "manifest", "classes", "label_offset", "limit", "seed")
+DATA = (
+    "labels", "classes", "label_offset", "calibration", "inputs", "columns", "text", "tokenizer", "max_tokens",
+    "padding", "missing", "duplicates", "manifest", "limit", "seed",
+)  # fmt: skip
+LISTS = ("classes", "columns", "text")
+"""Of these a text with commas is a list."""
 PRICE = ("price", "machine", "catalogue", "spot", "machines")
-RUN = ("metric", "out", "work", "ledger", "on", "mlflow", "within", "candidate_time", "candidate_memory")
-INPUT = ("--input names a model input and an array", "for example --input image=x")
+RUN = (
+    "metric", "output", "out", "work", "ledger", "on", "mlflow", "within",
+    "candidate_time", "candidate_memory",
+)  # fmt: skip
+INPUT = ("--input names a model input and an array or columns", "for example --input image=x")
 MACHINE_PRICE = ("--machine-price names a machine and its price", "for example --machine-price m7a.large=0.11USD/h")
 WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess")
 """Every word but the model and the data themselves."""
@@ -62,6 +70,7 @@ def job(words: Mapping[str, Any]) -> Job:
         requirements=requirements(words),
         price=priced,
         metric=words.get("metric"),
+        output=words.get("output"),
         out=str(words.get("out")),
         work=str(words.get("work")),
         ledger=words.get("ledger"),
@@ -167,8 +176,13 @@ def data(words: Mapping[str, Any]) -> DataSpec:
     }
     for name in DATA:
         if name != "inputs" and name in words:
-            plain[name] = words.get(name)
+            plain[name] = listed(words[name]) if name in LISTS else words[name]
     return _converted(plain, DataSpec)
+
+
+def listed(said: Any) -> Any:
+    """`a,b` as a list; one is one already."""
+    return [part.strip() for part in said.split(",")] if isinstance(said, str) else said
 
 
 def preprocess(words: Mapping[str, Any]) -> Preprocess:
