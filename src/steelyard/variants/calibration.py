@@ -32,4 +32,12 @@ class Batches(Sequence[dict[str, Array]]):
         if not 0 <= at < len(self):
             raise IndexError(at)
         chosen = np.arange(at * self._size, (at + 1) * self._size) % self._items
-        return {name: np.ascontiguousarray(values[chosen]) for name, values in self._calibration.items()}
+        return {name: as_one(values[chosen]) for name, values in self._calibration.items()}
+
+
+def as_one(items: Array) -> Array:
+    """Some items as one array. Of a ragged array, whose items differ in length, they are cut to the shortest."""
+    if items.dtype != object:
+        return np.ascontiguousarray(items)
+    shared = tuple(slice(min(sizes)) for sizes in zip(*(item.shape for item in items), strict=True))
+    return np.stack([item[shared] for item in items])
