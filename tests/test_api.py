@@ -75,6 +75,18 @@ def test_a_function_is_named_for_the_child(
     del sys.modules["my_digits"]
 
 
+def test_a_function_can_be_the_metric_when_other_processes_can_find_it() -> None:
+    from steelyard.api import _settled
+
+    assert _settled({"metric": swapped}) == {"metric": f"{__name__}:swapped"}
+    with pytest.raises(UsageError, match="module of its own"):
+        _settled({"metric": lambda answers, targets: 1.0})
+
+
+def swapped(answers: Any, targets: Any) -> float:
+    return float((answers.argmax(axis=1) == targets).mean())
+
+
 def test_what_is_not_understood_is_refused(digits: tuple[Any, Any], words: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="unknown setting 'speed'"):
         steelyard.weigh(mnist_model(), digits, speed="high", **words)

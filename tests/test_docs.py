@@ -14,6 +14,7 @@ import pytest
 
 from documents import PAGES, Command, blocks, commands
 from steelyard.assets import mnist_model, mnist_test
+from steelyard.testing import tiny_model
 
 ITEMS = 400
 FIRST, LATER = "20s", "3s"
@@ -38,6 +39,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = arrays["y"][:ITEMS].astype(np.int64)
     np.savez(place / "val.npz", x=pixels, labels=labels)
     np.savez(place / "named.npz", pixels=pixels, digit=labels)
+    shutil.copy(tiny_model.write(place / "tiny", "onnx"), place / "regression.onnx")
+    items = tiny_model.items(ITEMS)
+    noise = 0.3 * np.random.default_rng(0).normal(size=tiny_model.answers(items).shape)
+    np.savez(place / "measured.npz", **items, y=tiny_model.answers(items) + noise)
     (place / "mydata.py").write_text(MYDATA)
     (place / "prices.csv").write_text("machine,usd_per_hour,vcpu\nsmall,0.05,2\n")
     line = f"steelyard weigh model.onnx --data val.npz --p95 5ms --within {FIRST} --format quiet"

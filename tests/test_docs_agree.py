@@ -22,7 +22,7 @@ from documents import (
 )
 from steelyard.cli.settings import FROM_ENVIRONMENT, PLACES, PREFIX
 
-COMMANDS = ("weigh", "demo", "decide", "check", "report", "config", "doctor")
+COMMANDS = ("weigh", "demo", "decide", "check", "explain", "report", "config", "doctor")
 CHECKED = (*READMES, *GUIDES, ROOT / "docs" / "design.md")
 
 

@@ -40,7 +40,7 @@ def weigh(
     or pipeline, which are exported and verified first. `data` is what `--data` takes, a function without arguments,
     `(inputs, labels)` as arrays, a mapping of arrays by name, or a DataFrame.
     `words` are the command line's settings with underscores: `p95="5ms"`, `quality_drop="1%"`, `rate="500/s"`,
-    `machine="m7a.large"`, `within="60s"`, `out="plan"`, `preprocess={"resize": 224}` …
+    `machine="m7a.large"`, `within="60s"`, `out="plan"`, `preprocess={"resize": 224}`, `metric="f1"` or a function …
 
     Raises `InputError` for what cannot be used and `Interrupted` once `stop` is set.
     """
@@ -67,6 +67,16 @@ def check(bundle: str | Path, data: str | Path | None = None, work: str | Path =
     return loop.check(Path(bundle), data=None if data is None else str(data), work=Path(work))
 
 
+def _path_of(function: Callable[..., Any]) -> str:
+    """Where other processes find a function."""
+    if function.__module__ == "__main__" or "<" in function.__qualname__:
+        raise UsageError(
+            f"other processes cannot find the function {function.__qualname__}",
+            "define it in a module of its own, not in the script that runs, in a cell or in another function",
+        )
+    return f"{function.__module__}:{function.__qualname__}"
+
+
 def _settled(words: Mapping[str, Any]) -> dict[str, Any]:
     """`p95="5ms"` as a latency, a `preprocess` table as its settings; unknown words are refused."""
     settled: dict[str, Any] = {}
@@ -75,6 +85,8 @@ def _settled(words: Mapping[str, Any]) -> dict[str, Any]:
             settled["latency"] = f"p{name[1:].replace('_', '.')}={value}"
         elif name == "preprocess":
             settled |= {f"preprocess.{key}": setting for key, setting in value.items()}
+        elif name == "metric" and callable(value):
+            settled[name] = _path_of(value)
         elif name in order.WORDS:
             settled[name] = value
         else:

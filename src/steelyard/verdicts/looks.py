@@ -11,7 +11,7 @@ def spent(confidence: float, items: int, looks: Sequence[int]) -> float:
     The allowed error is spent in proportion to the items that a look adds: whatever the looks have to do with each
     other, their errors together are at most the sum (Bonferroni). With looks at a quarter and at all of the items
     the last one keeps three quarters of what is allowed; sharing what nested looks have in common (K. K. G. Lan and
-    D. L. DeMets, Biometrika 70, 1983) would narrow its limits by another two per cent, and only approximately.
+    D. L. DeMets, Biometrika 70, 1983) would narrow its limits by another two or three per cent, and only approximately.
     Raises ValueError when there is no such look.
     """
     if items not in looks:
