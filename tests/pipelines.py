@@ -65,4 +65,4 @@ class Pipelines:
         return {"pipeline": "1"}
 
     def outlook(self, candidate: Candidate) -> Outlook:
-        return Outlook()
+        return Outlook(speed=self.knobs[candidate.variant].get("expected", 1.0))

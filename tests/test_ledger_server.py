@@ -21,9 +21,9 @@ from steelyard.ledger import Ledger, Outages, SubjectLine, claims, outage, shown
 from steelyard.ledger.server import Away
 from steelyard.measure.process import Limits
 from steelyard.measure.workbench import Workbench
-from steelyard.records.machine import Machine, Price
+from steelyard.records.machine import Machine
 from steelyard.records.requirements import Requirements
-from steelyard.search import Event, Race, Result
+from steelyard.search import Event, Race, Result, Terms
 from test_ledger import APPENDING, EVERY_KIND, PROBE, entry, keys
 
 MACHINE = Machine(cpu="made up", arch="x86_64", cores=2, memory_mb=8000)
@@ -297,7 +297,8 @@ def race(
         Ledger.open(where, outages) as ledger,
         Workbench(subject, folder, Limits(memory_mb=1500, seconds=20), threading.Event()) as bench,
     ):
-        return Race(bench, ledger, MACHINE, Requirements(quality_drop=0.02), Price(), 60, on_event).run()
+        terms = Terms(requirements=Requirements(quality_drop=0.02), within_s=60)
+        return Race(bench, ledger, MACHINE, terms, on_event).run()
 
 
 def raced(ledger: Ledger) -> list[str]:

@@ -11,6 +11,7 @@
     ├── RequestFailure              (kept)   one request could not be served; the server goes on
     │   ├── Overloaded                       the queue is full, or closed
     │   └── Expired                          nobody waits for the answer any longer
+    ├── OutOfTime                   (kept)   a step was broken off because the time for the search is up
     └── Interrupted                 exit 130 the user stopped it; what was measured is kept
 
 A message says what was expected, what was got and where; `hint` says what to do.
@@ -67,6 +68,10 @@ class Interrupted(SteelyardError):  # noqa: N818 - it is an outcome, not a fault
     """The user asked to stop; everything measured so far has been kept."""
 
     exit_status = 130
+
+
+class OutOfTime(SteelyardError):  # noqa: N818 - it is an outcome, not a fault
+    """The time allowed for the search was up before a step was done; everything measured before has been kept."""
 
 
 class RequestFailure(SteelyardError):  # noqa: N818 - it is told to one caller

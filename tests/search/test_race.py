@@ -22,7 +22,7 @@ from steelyard.measure.workbench import Workbench
 from steelyard.records.machine import Machine, Price
 from steelyard.records.requirements import Requirements
 from steelyard.records.subject import Split
-from steelyard.search import Event, Race, Result
+from steelyard.search import Event, Race, Result, Terms
 
 MACHINE = Machine(cpu="made up", arch="x86_64", cores=2, memory_mb=8000)
 REQUIREMENTS = Requirements(quality_drop=0.02)
@@ -32,11 +32,11 @@ KNOBS: dict[str, dict[str, Any]] = {
     "fast": {"ms": 1, "per_item_ms": 0.3},
     "fastest but wrong": {"ms": 0.2, "per_item_ms": 0.1, "wrong_every": 3},
     "slow": {"ms": 20, "per_item_ms": 5},
-    "crashes": {"open": "open_bad", "how": "segfault"},
-    "cannot": {"open": "open_failing"},
-    "short": {"ms": 0.1, "short_by": 1},
-    "unreadable": {"ms": 0.1, "unreadable": True},
-    "built": {"ms": 2, "per_item_ms": 0.3, "build": "build_file"},
+    "crashes": {"open": "open_bad", "how": "segfault", "expected": 9},
+    "cannot": {"open": "open_failing", "expected": 9},
+    "short": {"ms": 0.1, "short_by": 1, "expected": 9},
+    "unreadable": {"ms": 0.1, "unreadable": True, "expected": 9},
+    "built": {"ms": 2, "per_item_ms": 0.3, "build": "build_file", "expected": 2},
 }
 
 
@@ -54,7 +54,8 @@ def race(
         Ledger.open(tmp_path / "ledger.db") as ledger,
         Workbench(subject, tmp_path, Limits(memory_mb=1500, seconds=seconds), stop) as bench,
     ):
-        return Race(bench, ledger, MACHINE, REQUIREMENTS, Price(), within_s, told.append).run()
+        terms = Terms(requirements=REQUIREMENTS, within_s=within_s)
+        return Race(bench, ledger, MACHINE, terms, told.append).run()
 
 
 def chosen(subject: Pipelines, result: Result) -> str:

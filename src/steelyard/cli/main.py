@@ -90,6 +90,7 @@ MachinePrices = Annotated[list[str] | None, typer.Option("--machine-price", help
 Catalogue = Annotated[Text, typer.Option(help="CSV of your own prices.", rich_help_panel=PRICES)]
 Metric = Annotated[Text, typer.Option(help="accuracy, f1, recall:CLASS, auroc, mse, cosine …, or package.module:function.", rich_help_panel=REQUIRED)]  # fmt: skip  # noqa: E501
 Within = Annotated[Text, typer.Option(help="Time for the whole search: 60s, 10min.", rich_help_panel=SEARCH)]
+Exhaustive = Annotated[bool | None, typer.Option("--exhaustive", help="Measure every candidate to the end, drop none.", rich_help_panel=SEARCH)]  # fmt: skip  # noqa: E501
 OutFolder = Annotated[Text, typer.Option("--out", help="Folder of the bundle.", rich_help_panel=SEARCH)]
 Work = Annotated[Text, typer.Option(help="Folder kept between runs; default .steelyard.", rich_help_panel=SEARCH)]
 LedgerPlace = Annotated[Text, typer.Option("--ledger", help="Ledger file or URL.", rich_help_panel=SEARCH)]
@@ -153,6 +154,7 @@ def weigh(
     machines: MachinePrices = None,
     catalogue: Catalogue = None,
     within: Within = None,
+    exhaustive: Exhaustive = None,
     out: OutFolder = None,
     work: Work = None,
     ledger: LedgerPlace = None,

@@ -43,9 +43,11 @@ def decide(
     version: str,
     created: str,
     warnings: Sequence[str] = (),
+    unfinished: str = CUT_SHORT,
 ) -> Plan:
     """The plan for these requirements and this price. Pure: equal arguments give equal plans.
 
+    `unfinished` is warned when the search was not complete.
     Raises `InputError` when the reference itself was not measured.
     """
     split = Split(select=weighing.subject.items_select, confirm=weighing.subject.items_confirm)
@@ -91,7 +93,7 @@ def decide(
         relaxations=() if chosen else relax.relaxations(standings),
         flips=changes,
         sensitivity=sensitivity,
-        warnings=(*warnings, *requirements.arrivals.told, *(() if search.complete else (CUT_SHORT,))),
+        warnings=(*warnings, *requirements.arrivals.told, *(() if search.complete else (unfinished,))),
         machines=several.machine_figures(weighing, standings, passing),
     )
 

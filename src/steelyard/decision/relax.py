@@ -44,7 +44,7 @@ def binding(standing: Standing) -> tuple[str, ...]:
 
 
 def _binding(standing: Standing) -> tuple[str, ...]:
-    return standing.breaks if standing.stand != "undecided" else ("quality",)
+    return standing.breaks or ("quality",)
 
 
 def relaxations(standings: Sequence[Standing]) -> tuple[Relaxation, ...]:

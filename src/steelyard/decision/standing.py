@@ -15,7 +15,7 @@ from steelyard.decision.worth import capacity_at_most, capacity_of, cost_of, lat
 from steelyard.errors import InputError
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price
-from steelyard.records.measurement import Evidence, Quality, Speed
+from steelyard.records.measurement import Evidence, Load, Quality, Speed
 from steelyard.records.plan import Cost, LatencyFigures
 from steelyard.records.requirements import Requirements
 from steelyard.records.subject import Split
@@ -23,6 +23,8 @@ from steelyard.verdicts import Judgement, judge_quality, spent
 
 Stand = Literal["passes", "fails", "undecided", "failed", "not measured"]
 
+DISTURBED = 1.25
+"""The reference this much slower beside a candidate than on its own: the machine was busy with something else."""
 TIE = 0.05
 """Costs and latencies closer than this are a tie: undisturbed medians move by up to 5 % from run to run."""
 
@@ -73,8 +75,26 @@ class Standing:
 
     @cached_property
     def capacity(self) -> float:
-        """Requests per second per replica; 0 without service times."""
-        return capacity_of(self.candidate, self.speed.service, self.requirements) if self.speed else 0.0
+        """Requests per second per replica, no more than held under real load; 0 without service times."""
+        predicted = capacity_of(self.candidate, self.speed.service, self.requirements) if self.speed else 0.0
+        load = self.load
+        if load is None or load.held_per_s is None or load.held_per_s >= (load.tried_per_s or 0.0):
+            return predicted
+        return min(predicted, load.held_per_s)
+
+    @property
+    def load(self) -> Load | None:
+        """The test of its capacity under real load, if there was one for these requirements."""
+        load, latency = self.evidence.load, self.requirements.latency
+        if load is None or latency is None or self.requirements.scenario != "server":
+            return None
+        tested = (load.percentile, load.bound_ms, load.arrivals)
+        return load if tested == (latency.percentile, latency.bound_ms, self.requirements.arrivals.words) else None
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the machine was busy with something else while it was timed: it may well be faster."""
+        return self.speed is not None and self.speed.reference_ratio > DISTURBED
 
     @cached_property
     def capacity_at_most(self) -> float:
@@ -159,7 +179,8 @@ class Standing:
         if probe.failure is not None:
             return "failed"
         if self.breaks:
-            return "fails"
+            only_slow = not set(self.breaks) - {"latency", "budget"}
+            return "undecided" if only_slow and self.is_disturbed else "fails"
         if self.speed is None:
             return "not measured"
         return "undecided" if self.judgement and self.judgement.verdict == "undecided" else "passes"

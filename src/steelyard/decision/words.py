@@ -19,7 +19,7 @@ def flag(requirement: str, requirements: Requirements) -> str:
     texts = {
         "latency": "" if latency is None else f"--p{latency.percentile:g} {number(latency.bound_ms)}ms",
         "memory": f"--memory {number(requirements.memory_mb or 0)}MB",
-        "budget": f"--budget {number(requirements.budget_per_month or 0)}/month",
+        "budget": f"--budget {number(requirements.budget_per_month or 0)}{requirements.budget_currency}/month",
         "quality": quality_flag(requirements),
     }
     return texts[requirement]
@@ -44,6 +44,8 @@ def broken(standing: Standing, requirement: str) -> str:
         return quality_sentence(standing)
     if requirement == "memory":
         return f"needs {probe.memory_mb if probe else 0:,.0f} MB where {requirements.memory_mb:,.0f} MB are allowed"
+    if requirement == "latency" and standing.load is not None and standing.load.held_per_s == 0:
+        return f"kept {flag('latency', requirements)} under real load at no rate that was tried"
     if requirement == "latency" and requirements.latency and standing.speed:
         best = standing.speed.service[0]
         return (
@@ -78,7 +80,8 @@ def reason_against(standing: Standing, best: Standing | None) -> str:
     if standing.stand == "failed" and probe is not None and probe.failure is not None:
         return f"{probe.failure.kind}: {probe.failure.message}"
     if standing.breaks:
-        return "; ".join(broken(standing, requirement) for requirement in standing.breaks)
+        text = "; ".join(broken(standing, requirement) for requirement in standing.breaks)
+        return text if standing.stand == "fails" else f"undecided, the machine was busy while it was timed: {text}"
     if standing.may_pass and best is not None and standing.quality is not None:
         return f"{beaten_by(standing, best)}; judged on {standing.quality.items:,} items only, so not proven"
     if standing.stand == "undecided":

@@ -22,6 +22,11 @@ from steelyard.records.weighing import Weighing
 from steelyard.search import fold
 from steelyard.version import VERSION
 
+NOT_SEARCHED = (
+    "No search for these requirements came to its end: a candidate that was not measured may be better "
+    "(run 'steelyard weigh' with them)."
+)
+
 
 def decide_again(
     ledger: str | Path,
@@ -73,13 +78,15 @@ def _plan(
     for priced in (price, *(place.price for place in weighing.places)):
         requirements.check_currency(priced)
     resumed = sum(len(w.entries) for w in weighed)
+    complete = all(any(s.answers(requirements) for s in w.weighing.searches) for w in weighed)
     split = Split(select=weighing.subject.items_select, confirm=weighing.subject.items_confirm)
     return decide(
         weighing,
         fold(weighing.candidates, measured, split),
         requirements,
         price,
-        search=SearchFigures(seconds=0.0, measured=0, resumed=resumed, ruled_out=0, complete=True),
+        search=SearchFigures(seconds=0.0, measured=0, resumed=resumed, ruled_out=0, complete=complete),
+        unfinished=NOT_SEARCHED,
         version=VERSION,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         warnings=warnings,

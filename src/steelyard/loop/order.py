@@ -39,6 +39,7 @@ LISTS = ("classes", "columns", "text")
 PRICE = ("price", "machine", "catalogue", "spot", "machines")
 RUN = (
     "metric", "output", "out", "work", "ledger", "on", "mlflow", "within",
+    "exhaustive",
     "candidate_time", "candidate_memory",
 )  # fmt: skip
 INPUT = ("--input names a model input and an array or columns", "for example --input image=x")
@@ -52,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "spot": False,
     "priority": "cost",
     "within": "10min",
+    "exhaustive": False,
     "candidate_time": "5min",
     "out": "steelyard-plan",
     "work": ".steelyard",
@@ -75,6 +77,7 @@ def job(words: Mapping[str, Any]) -> Job:
         work=str(words.get("work")),
         ledger=words.get("ledger"),
         within_s=stated.seconds(str(words.get("within")), "--within"),
+        exhaustive=stated.yes(words.get("exhaustive"), "--exhaustive"),
         candidate_seconds=stated.seconds(str(words.get("candidate_time")), "--candidate-time"),
         candidate_memory_mb=_memory(words),
         warnings=warnings,

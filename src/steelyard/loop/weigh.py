@@ -19,15 +19,15 @@ from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
 from steelyard.measure.workbench import Workbench
 from steelyard.metrics import targets_of
-from steelyard.records.base import to_json
+from steelyard.records.base import from_json, to_json
 from steelyard.records.data import Prepared
 from steelyard.records.job import Job
 from steelyard.records.machine import Machine, Price
 from steelyard.records.model import ModelInfo
 from steelyard.records.plan import Plan, SubjectInfo
-from steelyard.records.weighing import Weighing
+from steelyard.records.weighing import Searched, Weighing
 from steelyard.report.page import render
-from steelyard.search import Event, Race, Result
+from steelyard.search import Event, Race, Result, Terms
 from steelyard.subjects.model import ModelSubject
 from steelyard.version import VERSION
 
@@ -35,6 +35,8 @@ USABLE_MEMORY = 0.8
 """Of the machine's memory, what one candidate may use unless told otherwise."""
 SHORTEST_LIMIT_S = 20.0
 """However short the search, one step may take as long as this."""
+MOST_SEARCHES = 20
+"""Noted of one subject on one machine."""
 PATIENT_S = 300.0
 """A search that may take so long also tries the runtimes that compile a model for tens of seconds."""
 
@@ -73,9 +75,12 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
     weighing = weighing_of(job, subject, machine)
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)
     with Ledger.open(job.ledger or workspace.ledger, outages) as ledger:
+        weighing = searched_before(weighing, ledger.recall(subject.key, machine.fingerprint))
         ledger.remember(subject.key, to_json(weighing).decode(), machine.fingerprint)
-        with Workbench(subject, workspace.folder, workspace.limits, stop) as bench:
+        with Workbench(subject, workspace.folder, workspace.limits, stop, _teller(on_event)) as bench:
             result = _search(race_of(job, bench, ledger, machine, on_event), job)
+            weighing = searched_now(weighing, job, complete=result.figures.complete)
+            ledger.remember(subject.key, to_json(weighing).decode(), machine.fingerprint)
             plan = _plan(job, weighing, result)
             bundle = _bundle(plan, bench, out)
         return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
@@ -83,7 +88,7 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
 
 def subject_of(job: Job, info: ModelInfo, prepared: Prepared, machine: Machine) -> ModelSubject:
     """What is weighed, on this machine. Raises `UsageError` when the requirements do not fit its metric."""
-    patient = job.within_s >= PATIENT_S
+    patient = job.within_s >= PATIENT_S or job.exhaustive
     subject = ModelSubject(info, prepared, metric_name(job, prepared), machine, patient=patient, output=job.output)
     job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
     return subject
@@ -91,7 +96,8 @@ def subject_of(job: Job, info: ModelInfo, prepared: Prepared, machine: Machine) 
 
 def race_of(job: Job, bench: Workbench, ledger: Keeping, machine: Machine, on_event: Callable[[Event], None]) -> Race:
     """The search that the job orders."""
-    return Race(bench, ledger, machine, job.requirements, job.price, job.within_s, on_event)
+    terms = Terms(requirements=job.requirements, price=job.price, within_s=job.within_s, exhaustive=job.exhaustive)
+    return Race(bench, ledger, machine, terms, on_event)
 
 
 def weighing_of(job: Job, subject: ModelSubject, machine: Machine) -> Weighing:
@@ -104,6 +110,29 @@ def weighing_of(job: Job, subject: ModelSubject, machine: Machine) -> Weighing:
         name=job.price.machine if known and job.price.machine != Price().machine else "",
         price=job.price if known else None,
     )
+
+
+def searched_before(weighing: Weighing, told: str | None) -> Weighing:
+    """With the searches that an earlier weighing of the same candidates tells of."""
+    try:
+        before = None if told is None else from_json(told, Weighing)
+    except msgspec.DecodeError:
+        before = None  # of another version
+    if before is None or before.candidates != weighing.candidates:
+        return weighing
+    return msgspec.structs.replace(weighing, searches=before.searches)
+
+
+def searched_now(weighing: Weighing, job: Job, *, complete: bool) -> Weighing:
+    """With the search that has just ended; the newest are kept."""
+    search = Searched(requirements=job.requirements, complete=complete, exhaustive=job.exhaustive)
+    others = tuple(s for s in weighing.searches if s.requirements != search.requirements or s.exhaustive)
+    return msgspec.structs.replace(weighing, searches=(*others, search)[-MOST_SEARCHES:])
+
+
+def _teller(on_event: Callable[[Event], None]) -> Callable[[str], None]:
+    """Tells what the workbench has to say."""
+    return lambda text: on_event(Event("waiting", text, 0, 1))
 
 
 def limits_of(job: Job, machine: Machine) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from typing import Any, Self
 import msgspec
 import psutil
 
-from steelyard.errors import BY_NAME, CandidateFailure, Interrupted
+from steelyard.errors import BY_NAME, CandidateFailure, Interrupted, OutOfTime
 from steelyard.records.base import Record
 from steelyard.records.subject import Task
 
@@ -34,17 +35,30 @@ class Limits(Record):
     """For one request."""
 
 
+class Deadline:
+    """The moment, of the monotonic clock, after which no step goes on; whoever orders the steps moves it."""
+
+    def __init__(self) -> None:
+        self.at = math.inf
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self.at
+
+
 class Child:
     """A process that works on request and can be killed at any moment.
 
-    Raises `CandidateFailure` (crash, timeout, memory) from `ask`, `Interrupted` when `stop` is set meanwhile,
-    and whatever error of ours the child reports.
+    Raises `CandidateFailure` (crash, timeout, memory) from `ask`, `OutOfTime` when the deadline passes and
+    `Interrupted` when `stop` is set meanwhile, and whatever error of ours the child reports.
     """
 
-    def __init__(self, limits: Limits, log: Path, stop: threading.Event) -> None:
+    def __init__(self, limits: Limits, log: Path, stop: threading.Event, deadline: Deadline | None = None) -> None:
         self._limits = limits
         self._log = log
         self._stop = stop
+        self._deadline = deadline or Deadline()
         self._process, self._requests, self._replies = _start(limits, log)
         self._unread = b""
         self._memory_seen = 0.0
@@ -85,6 +99,9 @@ class Child:
             elif self._stop.is_set():
                 self.kill()
                 raise Interrupted("stopped on request")
+            elif self._deadline.has_passed:
+                self.kill()
+                raise OutOfTime(f"the time for the search was up during '{operation}'")
             elif time.monotonic() > deadline:
                 self.kill()
                 raise CandidateFailure("timeout", f"no answer to '{operation}' within {seconds:.0f} s; it was killed")
@@ -97,6 +114,11 @@ class Child:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._requests >= 0 and self._process.poll() is None
 
     @property
     def memory_mb(self) -> float:
@@ -158,9 +180,16 @@ class Child:
             self.close()
 
 
-def call(task: Task, limits: Limits, log: Path, stop: threading.Event, extra: Mapping[str, Any] | None = None) -> Any:
+def call(
+    task: Task,
+    limits: Limits,
+    log: Path,
+    stop: threading.Event,
+    extra: Mapping[str, Any] | None = None,
+    deadline: Deadline | None = None,
+) -> Any:
     """The result (plain values) of one function, called in a child of its own."""
-    with Child(limits, log, stop) as child:
+    with Child(limits, log, stop, deadline) as child:
         return child.ask("call", function=task.function, argument=dict(task.argument) | dict(extra or {}))
 
 

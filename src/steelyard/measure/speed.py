@@ -14,6 +14,7 @@ from steelyard.measure.power import meter
 from steelyard.measure.process import Child
 from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import ServiceTime, Speed
+from steelyard.scheduling import batch_times
 
 QUANTILES = 41
 ROUNDS = 2
@@ -29,6 +30,7 @@ WORTHWHILE = 1.03
 REFERENCE_S = 0.05
 PAUSE_S = 0.05
 """Between turns: the threads of an engine go on spinning for a while after its last run."""
+USUAL_ITEM_S = 0.005
 FEW = 5
 """With fewer undisturbed runs than this, the disturbed ones are counted in as well."""
 
@@ -72,6 +74,17 @@ def measure_speed(
     return Speed(service=tuple(service), reference_ratio=_ratio(beside, quiet_ms), power=power)
 
 
+def ladder_seconds(service: Sequence[ServiceTime], most: int, effort: float) -> float:
+    """About how long `measure_speed` takes, judging by rough service times (none: of a model of usual size)."""
+    total = SHORTEST_S / 2
+    for batch in batch_sizes(most):
+        expected = batch_times(service, 0.5, batch)[-1] / 1e3 if service else USUAL_ITEM_S * batch
+        total += ROUNDS * (max(effort * _wanted(expected) / ROUNDS, expected) + REFERENCE_S + 2 * PAUSE_S)
+        if expected * 2 > SLOWEST_BATCH_S:
+            break
+    return total
+
+
 def _ladder(most: int, service: Sequence[ServiceTime]) -> Iterator[int]:
     """Batch sizes while larger ones are still worth measuring; reads what the loop appends to `service`."""
     for batch in batch_sizes(most):
@@ -90,7 +103,12 @@ def _seconds(service: Sequence[ServiceTime], batch: int, child: Child, candidate
         expected_ms = service[-1].median_ms * batch / service[-1].batch
     else:
         expected_ms = measure_service(child, candidate, batch, SHORTEST_S / 2).median_ms
-    return min(max(expected_ms / 1e3 * RUNS_WANTED, SHORTEST_S), LONGEST_S)
+    return _wanted(expected_ms / 1e3)
+
+
+def _wanted(expected: float) -> float:
+    """Seconds of timing for runs that are expected to take so many seconds each."""
+    return min(max(expected * RUNS_WANTED, SHORTEST_S), LONGEST_S)
 
 
 def _time(child: Child, candidate: Candidate, batch: int, seconds: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,8 +16,9 @@ import numpy as np
 
 from steelyard.errors import CandidateFailure, InputError
 from steelyard.measure.load import measure_load
-from steelyard.measure.process import Child, Limits, call
+from steelyard.measure.process import Child, Deadline, Limits, call
 from steelyard.measure.speed import measure_service, measure_speed
+from steelyard.measure.turns import Turns
 from steelyard.records.arrivals import Arrivals
 from steelyard.records.base import from_json, to_json
 from steelyard.records.candidate import Candidate
@@ -42,10 +43,21 @@ BUILT = "built.json"
 class Workbench:
     """Builds, opens and measures the candidates of one subject. Failures come as `CandidateFailure`."""
 
-    def __init__(self, subject: Subject, folder: Path, limits: Limits, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        folder: Path,
+        limits: Limits,
+        stop: threading.Event,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.subject = subject
         self.limits = limits
+        self.built_s: dict[str, float] = {}
+        """Seconds that each step of building took in this run, by key."""
         self._stop = stop
+        self._deadline = Deadline()
+        self._turns = Turns(stop, self._deadline, tell)
         self._built = folder / "built"
         self._logs = folder / "logs"
         self._open: OrderedDict[str, Child] = OrderedDict()
@@ -59,6 +71,14 @@ class Workbench:
         """The subject as the user gave it."""
         return self.subject.candidates()[0]
 
+    def until(self, at: float) -> None:
+        """No step goes on after this moment of the monotonic clock: it ends with `OutOfTime`."""
+        self._deadline.at = at
+
+    def is_built(self, candidate: Candidate) -> bool:
+        """Whether its artefacts are there already."""
+        return self.subject.recipe(candidate).build is None or (self.built_folder(candidate) / BUILT).exists()
+
     def built_folder(self, candidate: Candidate) -> Path:
         """Where the candidate's artefacts are, or will be."""
         return self._built / self.subject.recipe(candidate).build_key
@@ -66,7 +86,7 @@ class Workbench:
     def build(self, candidate: Candidate) -> float:
         """Make the candidate's artefacts, and what they are made of, unless they are there; seconds it took."""
         recipe = self.subject.recipe(candidate)
-        if recipe.build is None or (self.built_folder(candidate) / BUILT).exists():
+        if recipe.build is None or self.is_built(candidate):
             return 0.0
         start = time.monotonic()
         base: dict[str, object] = {}
@@ -82,11 +102,13 @@ class Workbench:
         if step.key in self._unbuildable:
             raise self._unbuildable[step.key]
         fresh = Path(tempfile.mkdtemp(prefix="building-", dir=self._built))
+        start = time.monotonic()
         try:
-            result = call(step.task, self.limits, log, self._stop, {"into": str(fresh)} | base)
+            result = call(step.task, self.limits, log, self._stop, {"into": str(fresh)} | base, self._deadline)
             (fresh / BUILT).write_bytes(to_json(result))
             shutil.rmtree(folder, ignore_errors=True)
             fresh.rename(folder)
+            self.built_s[step.key] = time.monotonic() - start
         except CandidateFailure as failure:
             self._unbuildable[step.key] = failure
             raise
@@ -98,6 +120,10 @@ class Workbench:
 
     def probe(self, candidate: Candidate, items: int) -> tuple[Probe, Answers | None]:
         """The first look: build, open, serve one and the largest batch, answer the first items."""
+        with self._turns.among_others():
+            return self._probed(candidate, items)
+
+    def _probed(self, candidate: Candidate, items: int) -> tuple[Probe, Answers | None]:
         build_s = load_s = memory = 0.0
         try:
             build_s = self.build(candidate)
@@ -106,7 +132,7 @@ class Workbench:
             for batch in {1, candidate.max_batch}:
                 measure_service(child, candidate, batch, 0.02)
             memory = child.ask("peak_memory_mb")
-            answers = self.answers(candidate, 0, items)
+            answers = self._answered(candidate, 0, items)
         except (CandidateFailure, InputError) as failure:
             self._close(candidate)
             if isinstance(failure, InputError) and candidate.id == self.reference.id:
@@ -117,6 +143,10 @@ class Workbench:
 
     def answers(self, candidate: Candidate, start: int, stop: int) -> Answers:
         """The candidate's answers to items [start, stop)."""
+        with self._turns.among_others():
+            return self._answered(candidate, start, stop)
+
+    def _answered(self, candidate: Candidate, start: int, stop: int) -> Answers:
         file = self._scratch / "answers.npy"
         self._child(candidate).ask("answers", start=start, stop=stop, file=str(file))
         answers: Answers = np.load(file, allow_pickle=False)
@@ -126,12 +156,15 @@ class Workbench:
 
     def glance(self, candidate: Candidate, batch: int, seconds: float = 0.1) -> ServiceTime:
         """A quick, rough service time."""
-        return measure_service(self._child(candidate), candidate, batch, seconds)
+        child = self._opened_before(candidate)
+        with self._turns.alone():
+            return measure_service(child, candidate, batch, seconds)
 
     def speed(self, candidate: Candidate, quiet_ms: float, effort: float) -> Speed:
         """Careful service times, interleaved with the reference."""
-        reference = self._child(self.reference)
-        return measure_speed(self._child(candidate), candidate, reference, self.reference, quiet_ms, effort)
+        reference, child = self._opened_before(self.reference), self._opened_before(candidate)
+        with self._turns.alone():
+            return measure_speed(child, candidate, reference, self.reference, quiet_ms, effort)
 
     def load(
         self,
@@ -147,9 +180,18 @@ class Workbench:
 
         The dispatcher plans with `service`, the candidate's measured service times.
         """
-        return measure_load(self._child(candidate), candidate, rate, arrivals, seconds, latency, service, seed)
+        child = self._opened_before(candidate)
+        with self._turns.alone():
+            return measure_load(child, candidate, rate, arrivals, seconds, latency, service, seed)
+
+    def _opened_before(self, candidate: Candidate) -> Child:
+        """Its child, so that nothing has to be opened while the machine is to be quiet."""
+        with self._turns.among_others():
+            return self._child(candidate)
 
     def _child(self, candidate: Candidate) -> Child:
+        if candidate.id in self._open and not self._open[candidate.id].is_alive:
+            self._open.pop(candidate.id).close()
         if candidate.id not in self._open:
             self.build(candidate)
             self._opened(candidate)
@@ -160,7 +202,7 @@ class Workbench:
         """Open the candidate in a fresh child; seconds that loading took."""
         self._make_room()
         recipe, folder = self.subject.recipe(candidate), self.built_folder(candidate)
-        child = Child(self.limits, self._log(candidate), self._stop)
+        child = Child(self.limits, self._log(candidate), self._stop, self._deadline)
         try:
             load_s = child.ask(
                 "open",

@@ -28,6 +28,8 @@ class Job(Record):
     ledger: str | None = None
     """Path or URL of the ledger; None: `ledger.db` in the work folder."""
     within_s: float = 600.0
+    exhaustive: bool = False
+    """Measure every candidate to the end, and drop none."""
     candidate_seconds: float = 300.0
     """No single step of one candidate may take longer."""
     candidate_memory_mb: float | None = None

@@ -151,6 +151,12 @@ class Load(Record, tag=True):
     """Requests answered over the time from the first arrival to the last answer."""
     others_cores: float | None = None
     """Cores that other processes kept busy meanwhile; None: not known."""
+    percentile: float = 0.0
+    """Of the latency requirement that was held against it; 0: none was."""
+    tried_per_s: float | None = None
+    """The capacity that was predicted and tried first; None: it was no test of a prediction."""
+    held_per_s: float | None = None
+    """Then the highest of the rates tried that did not fail; 0: none held."""
 
 
 Measurement = Probe | Speed | Quality | Load

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from steelyard.records.base import Record
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine, Price
 from steelyard.records.plan import SubjectInfo
+from steelyard.records.requirements import Requirements
 
 
 class Place(Record):
@@ -15,6 +18,27 @@ class Place(Record):
     """As its candidates name it."""
     machine: Machine
     price: Price
+
+
+class Searched(Record):
+    """A search that was made among the candidates."""
+
+    requirements: Requirements
+    complete: bool
+    """Not ended by the time allowed, or by the user."""
+    exhaustive: bool = False
+    """Every candidate was measured to the end, whatever the requirements."""
+
+    def answers(self, requirements: Requirements) -> bool:
+        """Whether what it left unmeasured could not be chosen for these requirements either."""
+        return self.complete and (self.exhaustive or _searched_for(self.requirements) == _searched_for(requirements))
+
+
+def _searched_for(requirements: Requirements) -> Requirements:
+    """Without what only counts replicas: how many are needed changes nothing about which candidate is cheapest."""
+    return msgspec.structs.replace(
+        requirements, rate_per_s=None, headroom=0.0, spare=None, budget_per_month=None, budget_currency=""
+    )
 
 
 class Weighing(Record):
@@ -32,6 +56,8 @@ class Weighing(Record):
     price: Price | None = None
     """What it was said to cost then."""
     places: tuple[Place, ...] = ()
+    searches: tuple[Searched, ...] = ()
+    """Those that came to an end, the newest last."""
 
     @property
     def reference(self) -> Candidate:

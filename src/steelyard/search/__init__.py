@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from steelyard.search.notebook import Event, fold
-from steelyard.search.race import Race, Result
+from steelyard.search.race import Race, Result, Terms
 
-__all__ = ["Event", "Race", "Result", "fold"]
+__all__ = ["Event", "Race", "Result", "Terms", "fold"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,32 +38,45 @@ class Notebook:
         self._ledger = ledger
         self.measured = 0
         self.resumed = 0
+        self._held: dict[str, Measurement] = {}
         self._of: dict[str, list[Measurement]] = {}
-        self.dropped: dict[str, str] = {}
+        self._versions: dict[str, dict[str, str]] = {}
 
-    def recall(self, kind: type[M], candidate: Candidate, what: str) -> M | None:
+    def recall(
+        self, kind: type[M], candidate: Candidate, what: str, unless: Callable[[M], bool] = lambda _: False
+    ) -> M | None:
         """What the ledger holds of this very measurement."""
-        found = self._ledger.find(self._key(candidate, what))
-        if not isinstance(found, kind):
-            return None
-        self.resumed += 1
-        self._note(self._owner(kind, candidate), found)
-        return found
+        key = self._key(candidate, what)
+        found = self._held.get(key) or self._ledger.find(key)
+        return self._accepted(kind, candidate, found, unless)
 
-    def turn(self, kind: type[M], candidate: Candidate, what: str) -> M | None:
+    def turn(
+        self, kind: type[M], candidate: Candidate, what: str, unless: Callable[[M], bool] = lambda _: False
+    ) -> M | None:
         """Like `recall`; but None means that this run shall measure it, and that others on the ledger wait for it."""
-        known = self.recall(kind, candidate, what)
+        known = self.recall(kind, candidate, what, unless)
         if known is None:
             self._ledger.claim(self._key(candidate, what))
-            known = self.recall(kind, candidate, what)
+            known = self.recall(kind, candidate, what, unless)
         return known
+
+    def _accepted(
+        self, kind: type[M], candidate: Candidate, found: Measurement | None, unless: Callable[[M], bool]
+    ) -> M | None:
+        if not isinstance(found, kind) or unless(found):
+            return None
+        owner = self._owner(kind, candidate)
+        if not any(found is known for known in self._of.get(owner, ())):
+            self.resumed += 1
+            self._note(owner, found)
+        return found
 
     def keep(self, candidate: Candidate, what: str, measurement: Measurement) -> None:
         """Append a measurement."""
-        owner = self._owner(type(measurement), candidate)
+        owner, key = self._owner(type(measurement), candidate), self._key(candidate, what)
         self._ledger.append(
             Entry(
-                key=self._key(candidate, what),
+                key=key,
                 subject=self._subject.key,
                 candidate=owner,
                 machine=self._machine,
@@ -72,12 +85,15 @@ class Notebook:
             )
         )
         self.measured += 1
+        self._held[key] = measurement
         self._note(owner, measurement)
 
     def _key(self, candidate: Candidate, what: str) -> str:
         """Everything that could change the result."""
         whose = candidate.numerics if what.startswith("quality") else candidate.id
-        versions = dict(self._subject.versions(candidate))
+        versions = self._versions.get(candidate.id)
+        if versions is None:
+            versions = self._versions[candidate.id] = dict(self._subject.versions(candidate))
         return digest(what, self._subject.key, whose, versions, self._machine)
 
     @staticmethod
@@ -87,9 +103,20 @@ class Notebook:
     def _note(self, owner: str, measurement: Measurement) -> None:
         self._of.setdefault(owner, []).append(measurement)
 
-    def evidence(self, candidates: Iterable[Candidate]) -> dict[str, Evidence]:
-        """All that is known of each candidate."""
-        return fold(candidates, self._of, self._subject.split, self.dropped)
+    def evidence(
+        self, candidates: Iterable[Candidate], dropped: Mapping[str, str] | None = None
+    ) -> dict[str, Evidence]:
+        """All that is known of each candidate; `dropped`: why the search stopped measuring it, by id."""
+        return fold(candidates, self._of, self._subject.split, dropped)
+
+    def glances(self) -> dict[str, Speed]:
+        """The rough timings, by candidate id."""
+        return {
+            owner: measurement
+            for owner, measurements in self._of.items()
+            for measurement in measurements
+            if isinstance(measurement, Speed) and measurement.rough
+        }
 
 
 def fold(

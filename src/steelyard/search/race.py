@@ -1,12 +1,10 @@
-"""The race: cheap checks first, then more careful ones, and whoever cannot win leaves early.
+"""The race: the reference first, then one measurement after the other, until nothing is worth measuring or time is up.
 
 1. The reference is measured to the end: everything is told against it.
-2. First looks: each candidate is built, opened, asked a few items, and timed roughly.
-3. Quality in growing looks on the items that select; a failed verdict ends it.
-4. Careful service times, the fastest by the glance first, interleaved with the reference.
-5. The preferred candidate, and the front, are confirmed on items that took no part in selecting. When it is not
-   confirmed, those that had to leave because of it come back.
-6. The reference and the chosen one are timed once more, side by side.
+2. A strategy (`settling`, or `exhaustive`) says which measurement is next: a first look, quality on growing parts of
+   the selecting items, a careful timing, or the confirmation of the preferred candidate on items of their own.
+3. The reference and the chosen one are timed once more, side by side.
+4. Finalists are put under real load (`verifying`).
 
 At every moment the notebook holds enough to decide with; running out of time only means a less complete search.
 """
@@ -14,37 +12,46 @@ At every moment the notebook holds enough to decide with; running out of time on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steelyard.decision import Standing, choose, contenders, front, running
-from steelyard.errors import CandidateFailure, InputError, ModelError
+from steelyard.decision import choose, contenders, running, stand
+from steelyard.decision.standing import DISTURBED, Standing
+from steelyard.errors import CandidateFailure, InputError, ModelError, OutOfTime
 from steelyard.ledger import Keeping
-from steelyard.measure.workbench import Workbench, failure_of
+from steelyard.measure.workbench import failure_of
+from steelyard.records.base import Record
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine, Price
 from steelyard.records.measurement import Evidence, Probe, Quality, Speed
 from steelyard.records.plan import SearchFigures
 from steelyard.records.requirements import Requirements
-from steelyard.search.field import Field
+from steelyard.search.bench import Bench, Clock
+from steelyard.search.costs import Costs
+from steelyard.search.exhaustive import Exhaustive
+from steelyard.search.figure import Figure
+from steelyard.search.known import Known, Step, Strategy
 from steelyard.search.notebook import Event, Notebook
 from steelyard.search.questions import Questions
-from steelyard.search.rough import rough
+from steelyard.search.settling import Settling
+from steelyard.search.timetable import Timetable
+from steelyard.search.verifying import Verifying
 
 T = TypeVar("T")
 
-FIRST_ITEMS = 32
-"""Answered in the first look."""
-LOOKING_SHARE = 0.45
-"""Of the time allowed, what may pass before first looks give way to measuring what was seen."""
-MEASURING_SHARE = 0.75
-"""Of the time allowed, what may pass before confirming begins."""
-CHEAP_S = 0.5
-"""Quality that takes no longer is asked even of what cannot win: that a fast candidate is wrong is worth knowing."""
-DISTURBED = 1.25
-"""The reference this much slower than on its own: the machine was busy with something else."""
 TRIES = 2
+STAGES = {"look": "first look", "quality": "quality", "speed": "speed", "confirm": "confirming"}
+
+
+class Terms(Record):
+    """What is searched for, and for how long."""
+
+    requirements: Requirements
+    price: Price = Price()
+    within_s: float = 600.0
+    exhaustive: bool = False
+    """Measure every candidate to the end."""
 
 
 @dataclass(frozen=True)
@@ -57,194 +64,158 @@ class Result:
 
 
 class Race:
-    """One search over one subject. `run` may be stopped through the workbench's event; nothing measured is lost."""
+    """One search over one subject. `run` may be stopped through the bench; nothing measured is lost."""
 
     def __init__(
         self,
-        workbench: Workbench,
+        bench: Bench,
         ledger: Keeping,
         machine: Machine,
-        requirements: Requirements,
-        price: Price,
-        within_s: float,
-        on_event: Callable[[Event], None],
+        terms: Terms,
+        on_event: Callable[[Event], None] = lambda _: None,
+        clock: Clock = time.monotonic,
     ) -> None:
-        self._bench = workbench
-        self._subject = workbench.subject
-        self._notes = Notebook(self._subject, machine, ledger)
-        self._questions = Questions(workbench, self._notes)
-        self._field = Field(self._subject, self._notes, requirements, price)
-        self._requirements = requirements
-        self._within_s = within_s
+        self._bench = bench
+        self._subject = bench.subject
+        self._all = tuple(bench.subject.candidates())
+        self._terms = terms
         self._on_event = on_event
-        self._started = time.monotonic()
+        self._clock = clock
+        self._time = Timetable(clock, terms.within_s)
+        self._notes = Notebook(self._subject, machine, ledger)
+        self._questions = Questions(bench, self._notes)
+        self._outlooks = {c.id: self._subject.outlook(c) for c in self._all}
+        self._costs = Costs(self._outlooks)
+        self._figure = Figure(terms.requirements, terms.price)
+        self._late: set[str] = set()
         self._quiet_ms = 0.0
         self._warnings: list[str] = []
-        self._complete = True
+        self._strategy: Strategy = Exhaustive() if terms.exhaustive else Settling(self._known())
 
     def run(self) -> Result:
         """Search until all is settled or the time is up. Raises `ModelError` when the reference cannot be run."""
+        self._questions.take_over(self._all, self._terms.requirements)
         self._measure_reference()
-        self._first_looks()
-        self._select()
-        self._time_carefully()
-        self._confirm()
+        while (step := self._strategy.next(self._known())) is not None and self._may_begin(step):
+            self._make(step)
         self._head_to_head()
+        self._verify()
         return self.result()
 
     def result(self) -> Result:
         """What is known now; also after an interruption."""
+        known = self._known()
+        reasons = self._strategy.reasons(known)
         figures = SearchFigures(
-            seconds=round(time.monotonic() - self._started, 2),
+            seconds=round(self._time.passed_s, 2),
             measured=self._notes.measured,
             resumed=self._notes.resumed,
-            ruled_out=self._field.left,
-            complete=self._complete,
+            ruled_out=len(reasons),
+            complete=not self._strategy.wants_more(known) and not self._late,
         )
-        return Result(self._notes.evidence(self._field.all), figures, tuple(self._warnings))
+        return Result(self._notes.evidence(self._all, reasons), figures, tuple(self._warnings))
 
-    # --- the stages -------------------------------------------------------------------------------------------
+    # --- what is known ----------------------------------------------------------------------------------------
+
+    def _known(self) -> Known:
+        standings = self._standings()
+        return Known(
+            standings=standings,
+            glances=self._notes.glances(),
+            outlooks=self._outlooks,
+            costs=self._costs,
+            figure=self._figure,
+            is_built=self._bench.is_built,
+            effort=self._effort,
+            left_s=self._time.left_s(self._reserve_s(standings)),
+            late=frozenset(self._late),
+        )
+
+    def _standings(self) -> list[Standing]:
+        terms = self._terms
+        evidence = self._notes.evidence(self._all)
+        return stand(self._all, evidence, terms.requirements, terms.price, self._subject.split)
+
+    @property
+    def _effort(self) -> float:
+        """Shorter timings when little time is allowed."""
+        return min(1.0, max(0.3, self._terms.within_s / 60))
+
+    def _reserve_s(self, standings: list[Standing]) -> float:
+        """What confirming the best so far, timing it again and putting it under load will take."""
+        ordered = running(standings)
+        if not ordered:
+            return 0.0
+        best, glances = ordered[0], self._notes.glances()
+        seconds = self._costs.speed(best.candidate, glances.get(best.candidate.id), self._effort)
+        if best.evidence.confirmed is None:
+            glance = glances.get(best.candidate.id)
+            seconds += self._costs.answers(best.candidate, self._subject.split.confirm, glance)
+        return seconds + Verifying.seconds(self._terms.requirements, best.capacity)
+
+    # --- steps ------------------------------------------------------------------------------------------------
 
     def _measure_reference(self) -> None:
-        reference = self._field.reference
-        self._tell("reference", f"measuring the reference, {reference.id}", 0, 1)
-        probe = self._probe(reference)
+        reference = self._all[0]
+        self._tell("reference", f"measuring the reference, {reference.id}")
+        self._bench.until(float("inf"))
+        probe = self._look(reference)
         if probe.failure is not None:
             raise ModelError(
                 f"the model as given cannot be run ({reference.id}): {probe.failure.kind}: {probe.failure.message}",
                 "the reference must run before anything can be told against it; see 'steelyard doctor'",
             )
-        self._quality(reference, 0, self._subject.split.looks[-1])
-        if self._subject.split.confirm:
-            self._quality(reference, self._subject.split.select, self._subject.split.total)
+        split = self._subject.split
+        self._judge(reference, 0, split.looks[-1])
+        if split.confirm:
+            self._judge(reference, split.select, split.total)
         self._quiet_ms = self._questions.quiet_ms(reference)
-        self._speed(reference)
+        self._time_carefully(reference)
 
-    def _first_looks(self) -> None:
-        """One of each kind of numerics first, then their other settings, those of the fastest before the rest."""
-        firsts = self._field.firsts()
-        self._look_at(firsts)
-        seen = {c.numerics: self._field.rough[c.id].at_most for c in firsts if c.id in self._field.rough}
-        others = [c for c in self._field.others if c not in firsts]
-        self._look_at(sorted(others, key=lambda c: -seen.get(c.numerics, 0.0)))
+    def _may_begin(self, step: Step) -> bool:
+        """Confirming goes a little beyond the time, for without it the search was in vain."""
+        return step.kind != "confirm" or self._time.is_left(self._known().seconds(step), into_grace=True)
 
-    def _look_at(self, order: Sequence[Candidate]) -> None:
-        for place, candidate in enumerate(order):
-            if not self._field.is_in(candidate):
-                continue
-            if not self._time_left("first look", order[place:], LOOKING_SHARE):
-                return
-            self._tell("first look", f"building and opening {candidate.id}", place, len(order))
-            self._look(candidate)
+    def _make(self, step: Step) -> None:
+        candidate, split = step.candidate, self._subject.split
+        self._tell(STAGES[step.kind], _told(step, split.confirm))
+        self._bench.until(self._time.grace_end if step.kind == "confirm" else self._time.end)
+        match step.kind:
+            case "look":
+                self._look(candidate)
+            case "quality":
+                self._judge(candidate, 0, step.items)
+            case "speed":
+                self._time_carefully(candidate)
+            case "confirm":
+                self._judge(candidate, split.select, split.total)
 
-    def _select(self) -> None:
-        """Quality of what survived the first look, in growing looks; speed by the glance decides the order."""
-        alive = self._field.fastest_of_each_numerics()
-        looks = self._subject.split.looks
-        total = len(alive) * len(looks)
-        for look, items in enumerate(looks):
-            for place, candidate in enumerate(alive):
-                if not self._field.is_in(candidate):
-                    continue
-                if not self._field.answers_within(candidate, items, CHEAP_S) and self._field.cannot_win(candidate):
-                    continue
-                if not self._time_left("quality", alive[place:]):
-                    return
-                self._tell("quality", f"{items:,} items by {candidate.numerics}", look * len(alive) + place, total)
-                self._judge_selecting(candidate, items)
-
-    def _judge_selecting(self, candidate: Candidate, items: int) -> None:
-        quality = self._quality(candidate, 0, items)
-        standing = self._field.standing(candidate)
-        if quality is not None and "quality" in standing.breaks:
-            self._field.drop_numerics(candidate.numerics, "its quality fails the requirement")
-
-    def _time_carefully(self) -> None:
-        runners = self._field.fastest()
-        for place, candidate in enumerate(runners):
-            known = self._field.standing(candidate)
-            if self._field.cannot_win(candidate) or known.quality is None or known.speed is not None:
-                continue
-            if not self._time_left("speed", runners[place:]):
-                return
-            self._tell("speed", f"timing {candidate.id}", place, len(runners))
-            self._speed(candidate)
-
-    def _confirm(self) -> None:
-        """Confirm the preferred candidate until one holds, then the rest of the front."""
-        if not self._subject.split.confirm:
-            return
-        while (standing := self._next_to_confirm()) is not None or self._bring_back():
-            if time.monotonic() - self._started > self._within_s:
-                self._complete = False
-                return
-            if standing is not None:
-                self._tell("confirming", f"{standing.candidate.numerics} on items that did not select it", 0, 1)
-                self._quality(standing.candidate, self._subject.split.select, self._subject.split.total)
-
-    def _bring_back(self) -> bool:
-        """Let those back in that left because of candidates that were not confirmed, and may beat what is left."""
-        chosen = choose(running(self._field.standings())).chosen
-        back = self._field.bring_back(0.0 if chosen is None else chosen.capacity)
-        if back:
-            self._select()
-            self._time_carefully()
-        return bool(back)
-
-    def _head_to_head(self) -> None:
-        """Time the reference and the chosen one once more, side by side: the gain rests on these two.
-
-        Of two timings the quieter one is kept, so that a busy minute at the start does not flatter the gain.
-        """
-        chosen = choose(running(self._field.standings())).chosen
-        pair = [self._field.reference, *([chosen.candidate] if chosen is not None else [])]
-        for place, candidate in enumerate(dict.fromkeys(pair)):
-            if time.monotonic() - self._started > self._within_s:
-                return
-            self._tell("head to head", f"timing {candidate.id} once more", place, len(pair))
-            self._try(candidate, lambda c=candidate: self._questions.timed_again(c, self._quiet_ms))  # type: ignore[misc]
-
-    def _next_to_confirm(self) -> Standing | None:
-        standings = self._field.standings()
-        choice = choose(running(standings))
-        if choice.unconfirmed is not None:
-            return choice.unconfirmed
-        return next((s for s in front(contenders(standings)) if self._unconfirmed(s)), None)
-
-    @staticmethod
-    def _unconfirmed(standing: Standing) -> bool:
-        return standing.evidence.confirmed is None and not standing.evidence.dropped
-
-    # --- one candidate ----------------------------------------------------------------------------------------
-
-    def _look(self, candidate: Candidate) -> None:
+    def _look(self, candidate: Candidate) -> Probe:
         """Build, open, ask a few items, time roughly."""
-        probe = self._probe(candidate)
-        if probe.failure is not None:
-            return
-        glance = self._try(candidate, lambda: self._questions.glance(candidate))
-        if glance is not None:
-            self._field.rough[candidate.id] = rough(candidate, glance, self._requirements)
+        begin = self._clock()
+        probe = self._try(candidate, lambda: self._questions.probe(candidate))
+        if probe is not None and probe.failure is None:
+            self._try(candidate, lambda: self._questions.glance(candidate))
+        if probe is not None:
+            self._costs.learn_look(candidate, probe, self._clock() - begin)
+        return probe or Probe(build_s=0, load_s=0, memory_mb=0)
 
-    def _probe(self, candidate: Candidate) -> Probe:
-        probe = self._questions.probe(candidate, min(FIRST_ITEMS, self._subject.split.select))
-        if probe.failure is not None:
-            self._field.drop(candidate, f"{probe.failure.kind}: {probe.failure.message}")
-            if probe.failure.kind in ("build", "unsupported", "invalid"):
-                self._field.drop_numerics(candidate.numerics, f"{probe.failure.kind}: {probe.failure.message}")
-        return probe
+    def _judge(self, candidate: Candidate, start: int, stop: int) -> Quality | None:
+        begin, before = self._clock(), self._notes.measured
+        quality = self._try(candidate, lambda: self._questions.quality(candidate, start, stop))
+        if self._notes.measured > before:
+            glance = self._notes.glances().get(candidate.id)
+            self._costs.learn_answers(candidate, stop - start, self._clock() - begin, glance)
+        return quality
 
-    def _quality(self, candidate: Candidate, start: int, stop: int) -> Quality | None:
-        return self._try(candidate, lambda: self._questions.quality(candidate, start, stop))
-
-    def _speed(self, candidate: Candidate) -> None:
+    def _time_carefully(self, candidate: Candidate) -> None:
         best: Speed | None = None
         for _ in range(TRIES):
-            speed = self._try(candidate, lambda: self._questions.speed(candidate, self._quiet_ms, self._effort()))
+            speed = self._try(candidate, lambda: self._questions.speed(candidate, self._quiet_ms, self._effort))
             if speed is None:
-                return
+                break
             best = speed if best is None or speed.reference_ratio < best.reference_ratio else best
-            if best.reference_ratio <= DISTURBED or not self._time_left("speed", ()):
+            if best.reference_ratio <= DISTURBED or not self._time.is_left(0.0):
                 break
         if best is None:
             return
@@ -255,38 +226,57 @@ class Race:
             )
         self._questions.keep_speed(candidate, best)
 
+    def _head_to_head(self) -> None:
+        """Time the reference and the chosen one once more, side by side: the gain rests on these two.
+
+        Of two timings the quieter one is kept, so that a busy minute at the start does not flatter the gain.
+        """
+        chosen = choose(running(self._standings())).chosen
+        pair = [self._all[0], *([chosen.candidate] if chosen is not None else [])]
+        for candidate in dict.fromkeys(pair):
+            if not self._time.is_left(self._costs.speed(candidate, self._notes.glances().get(candidate.id), 1.0)):
+                return
+            self._tell("head to head", f"timing {candidate.id} once more")
+            again = lambda c=candidate: self._questions.timed_again(c, self._quiet_ms, self._effort)  # noqa: E731
+            self._try(candidate, again)
+
+    def _verify(self) -> None:
+        verifying = Verifying(self._questions, self._terms.requirements, self._time, self._tell)
+        for standing in iter(lambda: verifying.next(self._standings()), None):
+            self._bench.until(self._time.grace_end)
+            self._try(standing.candidate, lambda s=standing: verifying.put_under_load(s))  # type: ignore[misc]
+        self._warnings += verifying.warnings
+
     def _try(self, candidate: Candidate, measure: Callable[[], T]) -> T | None:
-        """A measurement, or None after the candidate's failure was recorded."""
+        """A measurement, or None after the candidate's failure was recorded or its time was up."""
         try:
             return measure()
+        except OutOfTime:
+            self._late.add(candidate.id)
+            return None
         except (CandidateFailure, InputError) as failure:
-            if candidate is self._field.reference:
+            if candidate is self._all[0]:
                 if isinstance(failure, InputError):
                     raise
                 raise ModelError(f"the model as given failed while it was measured: {failure.message}") from failure
-            told = failure_of(failure)
-            self._field.drop(candidate, f"{told.kind}: {told.message}")
-            self._questions.record_failure(candidate, told)
+            self._questions.record_failure(candidate, failure_of(failure))
             return None
 
-    # --- time and telling -------------------------------------------------------------------------------------
+    # --- telling ----------------------------------------------------------------------------------------------
 
-    def _effort(self) -> float:
-        """Shorter timings when little time is allowed."""
-        return min(1.0, max(0.3, self._within_s / 60))
+    def _tell(self, stage: str, text: str) -> None:
+        standings = self._standings()
+        done = sum(1 for s in standings if s.evidence.probe is not None)
+        ordered = contenders(standings)
+        best = f"{ordered[0].candidate.id}, {ordered[0].capacity:,.0f} requests/s" if ordered else ""
+        self._on_event(Event(stage, text, done, len(standings), best))
 
-    def _time_left(self, stage: str, waiting: Sequence[Candidate], share: float = MEASURING_SHARE) -> bool:
-        """False once this share of the time is used up; those still waiting are told so."""
-        if time.monotonic() - self._started <= self._within_s * share:
-            return True
-        self._complete = False
-        for candidate in waiting:
-            self._field.drop(candidate, f"the time allowed for the search was up before its {stage}")
-        return False
 
-    def _tell(self, stage: str, text: str, done: int, total: int) -> None:
-        self._on_event(Event(stage, text, done, total, self._best()))
-
-    def _best(self) -> str:
-        ordered = contenders(self._field.standings())
-        return f"{ordered[0].candidate.id}, {ordered[0].capacity:,.0f} requests/s" if ordered else ""
+def _told(step: Step, confirm: int) -> str:
+    candidate = step.candidate
+    return {
+        "look": f"building and opening {candidate.id}",
+        "quality": f"{step.items:,} items by {candidate.numerics}",
+        "speed": f"timing {candidate.id}",
+        "confirm": f"{confirm:,} items that did not select it, by {candidate.numerics}",
+    }[step.kind]

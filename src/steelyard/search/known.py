@@ -1,0 +1,96 @@
+"""All that the next step of a search depends on, and the steps that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from steelyard.decision import Standing
+from steelyard.records.candidate import Candidate
+from steelyard.records.measurement import Speed
+from steelyard.records.subject import Outlook
+from steelyard.search.costs import Costs
+from steelyard.search.figure import Figure
+
+Kind = Literal["look", "quality", "speed", "confirm"]
+"""look: build, open, answer a few items, time roughly; quality: on the next of the growing parts of the selecting
+items; speed: careful service times; confirm: quality on the items that took no part in selecting."""
+
+
+class Step(NamedTuple):
+    """One measurement to be made."""
+
+    kind: Kind
+    candidate: Candidate
+    items: int = 0
+    """Of `quality`: the look takes in so many."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the candidates (the reference first), and what a step would cost."""
+
+    standings: Sequence[Standing]
+    glances: Mapping[str, Speed]
+    outlooks: Mapping[str, Outlook]
+    costs: Costs
+    figure: Figure
+    is_built: Callable[[Candidate], bool]
+    effort: float = 1.0
+    """Of careful timings, see `measure.speed`."""
+    left_s: float = float("inf")
+    """Until the time for measuring is up; what confirming takes was set aside."""
+    late: frozenset[str] = frozenset()
+    """Ids of those whose step was broken off because the time was up."""
+
+    @property
+    def reference(self) -> Standing:
+        """The subject as the user gave it."""
+        return self.standings[0]
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The growing parts of the selecting items."""
+        return self.reference.split.looks
+
+    def next_look(self, standing: Standing) -> int | None:
+        """How many items the next look at its quality takes in; None: it was judged, or on all."""
+        selected, judgement = standing.evidence.selected, standing.judgement
+        if selected is None:
+            return self.looks[0]
+        if judgement is None or judgement.verdict != "undecided" or selected.identical:
+            return None
+        return next((items for items in self.looks if items > selected.items), None)
+
+    def has_failed(self, standing: Standing) -> bool:
+        """Whether it could not be built, opened or run."""
+        probe = standing.evidence.probe
+        return probe is not None and probe.failure is not None
+
+    def seconds(self, step: Step) -> float:
+        """What the step is expected to take."""
+        candidate = step.candidate
+        glance = self.glances.get(candidate.id)
+        match step.kind:
+            case "look":
+                return self.costs.look(candidate, self.is_built(candidate))
+            case "speed":
+                return self.costs.speed(candidate, glance, self.effort)
+            case "confirm":
+                return self.costs.answers(candidate, self.reference.split.confirm, glance)
+            case "quality":
+                return self.costs.answers(candidate, step.items, glance)
+
+
+class Strategy(Protocol):
+    """Which measurement is made next. Pure: the same knowledge gives the same step."""
+
+    def next(self, known: Known) -> Step | None:
+        """The next step; None when nothing is left to be measured, or nothing that fits into the time."""
+
+    def reasons(self, known: Known) -> Mapping[str, str]:
+        """By id, why each that was not measured to the end was not; no entry: it was."""
+
+    def wants_more(self, known: Known) -> bool:
+        """Whether only the time keeps it from measuring more."""

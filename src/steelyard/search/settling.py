@@ -1,0 +1,175 @@
+"""The strategy of the race: next comes the measurement that is expected to settle most per second.
+
+A candidate leaves when its chance to be better than the best that will be proven otherwise is below `CHANCE`: its
+optimistic bounds do not reach that one, or it breaks a requirement. Leaving is no state. Should the best not be
+confirmed, the chances of the others rise, and those that left because of it are in again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from steelyard.decision import choose, front, running
+from steelyard.decision import contenders as keeping
+from steelyard.decision.standing import Standing
+from steelyard.records.candidate import Numerics
+from steelyard.search.kinship import Kinship
+from steelyard.search.known import Known, Step
+from steelyard.search.prospects import Prospect, Prospects
+
+CHANCE = 0.05
+"""A candidate with a smaller chance to be the best is not measured any further."""
+LEAST_S = 1e-3
+"""No step is taken to be free."""
+UP = "the time allowed for the search was up before its {stage}"
+
+
+class Offer(NamedTuple):
+    """A step that could be made, its seconds, and what it promises per second."""
+
+    step: Step
+    seconds: float
+    worth: float
+
+
+class Settling:
+    """See `known.Strategy`."""
+
+    def __init__(self, known: Known) -> None:
+        self._kinship = Kinship(
+            [s.candidate for s in known.standings], [known.outlooks[s.candidate.id].speed for s in known.standings]
+        )
+
+    def next(self, known: Known) -> Step | None:
+        """The best offer that fits into the time; once there is none, what has to be confirmed."""
+        offers = self._offers(known)
+        fitting = [offer for offer in offers if offer.seconds <= known.left_s]
+        if fitting:
+            return max(fitting, key=lambda offer: offer.worth).step
+        return confirming(known)
+
+    def wants_more(self, known: Known) -> bool:
+        """Whether only the time keeps it from measuring more."""
+        return bool(self._offers(known)) or confirming(known) is not None
+
+    def prospects(self, known: Known) -> Prospects:
+        """Bounds and chances of all."""
+        return Prospects(known, self._kinship)
+
+    def _offers(self, known: Known) -> list[Offer]:
+        open_ones = [
+            prospect
+            for prospect in self.prospects(known).all[1:]
+            if prospect.chance >= CHANCE and is_open(known, prospect.standing)
+        ]
+        lasting = _chance_to_last(open_ones, known)
+        return [self._offer(known, prospect, lasting) for prospect in open_ones]
+
+    def _offer(self, known: Known, prospect: Prospect, lasting: float) -> Offer:
+        """The next step of one candidate.
+
+        A first look is worth what it may gain over those that were looked at. Measuring to the end is worth what it
+        gains over those that were measured to the end, if no look at another one will make it needless; a look at
+        its quality that is as cheap as a first look need not wait for that.
+        """
+        steps = open_steps(known, prospect.standing)
+        seconds = [known.seconds(step) + LEAST_S for step in steps]
+        if steps[0].kind == "look":
+            return Offer(steps[0], seconds[0], prospect.gain / seconds[0])
+        first = _more_telling(prospect, seconds) if len(steps) == 2 else 0
+        is_cheap = steps[first].kind == "quality" and seconds[first] <= known.costs.usual_look_s
+        gain = prospect.gain_now * (1.0 if is_cheap else lasting)
+        return Offer(steps[first], seconds[first], gain / sum(seconds))
+
+    def reasons(self, known: Known) -> Mapping[str, str]:
+        """By id, why each that was not measured to the end was not."""
+        prospects = self.prospects(known)
+        told = {}
+        for prospect in prospects.all[1:]:
+            reason = self._reason(known, prospect, prospects.best)
+            if reason:
+                told[prospect.standing.candidate.id] = reason
+        return told
+
+    def _reason(self, known: Known, prospect: Prospect, best: Prospect | None) -> str:
+        standing = prospect.standing
+        probe = standing.evidence.probe
+        if probe is not None and probe.failure is not None:
+            return f"{probe.failure.kind}: {probe.failure.message}"
+        if "quality" in standing.breaks_whatever_its_speed:
+            return "its quality fails the requirement"
+        if not is_open(known, standing):
+            return ""
+        if standing.candidate.id in known.late or prospect.chance >= CHANCE or best is None:
+            return UP.format(stage=_stage(open_steps(known, standing)[0]))
+        return _cannot_win(known, prospect, best)
+
+
+def confirming(known: Known) -> Step | None:
+    """The one that has to be confirmed next: what the choice waits for, then the rest of the front."""
+    if not known.reference.split.confirm:
+        return None
+    ordered = running(known.standings)
+    waiting = choose(ordered).unconfirmed
+    if waiting is None:
+        best = front(keeping(known.standings))
+        waiting = next((s for s in best if s.evidence.confirmed is None), None)
+    if waiting is None or waiting.candidate.id in known.late:
+        return None
+    return Step("confirm", waiting.candidate)
+
+
+def is_open(known: Known, standing: Standing) -> bool:
+    """Whether there is anything left to be measured of it, confirming aside."""
+    return (
+        not known.has_failed(standing) and standing.candidate.id not in known.late and bool(open_steps(known, standing))
+    )
+
+
+def open_steps(known: Known, standing: Standing) -> list[Step]:
+    """What is left to be measured of it, in the usual order."""
+    candidate, steps = standing.candidate, []
+    if standing.evidence.probe is None or (standing.speed is None and candidate.id not in known.glances):
+        steps.append(Step("look", candidate))
+    if (items := known.next_look(standing)) is not None:
+        steps.append(Step("quality", candidate, items))
+    if standing.speed is None:
+        steps.append(Step("speed", candidate))
+    return steps
+
+
+def _chance_to_last(open_ones: Sequence[Prospect], known: Known) -> float:
+    """That no candidate which was not looked at yet turns out to be the best: one chance for each kind of numerics."""
+    chances: dict[Numerics, float] = {}
+    for prospect in open_ones:
+        candidate = prospect.standing.candidate
+        if candidate.id not in known.glances:
+            chances[candidate.numerics] = max(prospect.chance, chances.get(candidate.numerics, 0.0))
+    return math.prod(1 - chance for chance in chances.values())
+
+
+def _more_telling(prospect: Prospect, seconds: Sequence[float]) -> int:
+    """Of quality (0) and speed (1), that which more probably ends it, per second."""
+    by_quality = (1 - prospect.keeps) / seconds[0]
+    by_speed = (1 - prospect.chance / max(prospect.keeps, 1e-9)) / seconds[1]
+    return 0 if by_quality >= by_speed else 1
+
+
+def _stage(step: Step) -> str:
+    return {"look": "first look", "quality": "quality", "speed": "speed", "confirm": "confirming"}[step.kind]
+
+
+def _cannot_win(known: Known, prospect: Prospect, best: Prospect) -> str:
+    figure, name = known.figure, best.standing.candidate.id
+    high, low = figure.words(prospect.high), figure.words(best.low)
+    most, reaches = ("at best", "has at most") if figure.is_latency else ("at most", "reaches")
+    if prospect.standing.candidate.id in known.glances:
+        return f"cannot win: {most} {high} by a rough timing, where {name} {reaches} {low}"
+    if prospect.high < best.low:
+        return f"cannot win: {most} {high} to be expected from what its relatives showed, where {name} {reaches} {low}"
+    return (
+        f"not worth its time: a chance of {prospect.chance:.0%} to beat {name}, {most} {high} to be expected from "
+        f"what its relatives showed, {prospect.keeps:.0%} to keep the quality"
+    )
