@@ -123,8 +123,9 @@ def open_session(path: Path, settings: SessionSettings) -> InductorSession:
 
 
 def _settle(threads: int) -> None:
-    """The number of threads is compiled in; no helper processes, and no caches, which are pickles."""
+    """The number of threads is compiled in; no helper processes, and no caches that others could write to."""
     torch.set_num_threads(threads)
     torch._inductor.config.compile_threads = 1
-    torch._inductor.config.fx_graph_cache = False
+    torch._inductor.config.fx_graph_cache = False  # pickles
+    torch._inductor.config.cpp_cache_precompile_headers = False  # kept at a place that anybody can guess
     torch._functorch.config.enable_autograd_cache = False
