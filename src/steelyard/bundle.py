@@ -132,8 +132,9 @@ def read_bundle(folder: Path) -> Bundle:
     return Bundle(folder, plan)
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: str | Path) -> Plan:
     """The plan of a bundle (or the plan file itself), artefacts not looked at."""
+    folder = Path(folder)
     file = folder / PLAN if folder.is_dir() else folder
     try:
         if file.stat().st_size > LARGEST_PLAN:
