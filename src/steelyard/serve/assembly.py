@@ -6,7 +6,7 @@ those of one length do, and a batch of requests becomes several runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,18 +48,23 @@ class Assembly:
     """The batch that the model insists on; rests are filled up by repeating the first item."""
 
     def runs(self, requests: Sequence[Request]) -> list[Run]:
-        """One run, or one for each length."""
-        groups = [tuple(range(len(requests)))] if self.pad or not self.grows else list(self._by_length(requests))
-        return [Run(places, self._joined([requests[place] for place in places])) for places in groups]
+        """As few as can be: one, or one for each length, none larger than the batch that the model insists on."""
+        most = self.fixed_batch or len(requests)
+        return [
+            Run(places, self._joined([requests[place] for place in places]))
+            for group in self._groups(requests)
+            for places in (tuple(group[at : at + most]) for at in range(0, len(group), most))
+        ]
 
-    def _by_length(self, requests: Sequence[Request]) -> Iterator[tuple[int, ...]]:
+    def _groups(self, requests: Sequence[Request]) -> Iterable[Sequence[int]]:
+        """Which requests may go in together."""
+        if self.pad or not self.grows:
+            return [range(len(requests))]
         groups: dict[tuple[int, ...], list[int]] = {}
         for place, request in enumerate(requests):
             lengths = tuple(request[name].shape[growth.axis] for name, growth in self.grows.items())
             groups.setdefault(lengths, []).append(place)
-        most = self.fixed_batch or len(requests)
-        for places in groups.values():
-            yield from (tuple(places[at : at + most]) for at in range(0, len(places), most))
+        return groups.values()
 
     def _joined(self, requests: Sequence[Request]) -> Mapping[str, Array]:
         if len(requests) == 1:
