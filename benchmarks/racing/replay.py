@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
 from racing.table import Row, Table, paired_quality
+
 from steelyard.errors import CandidateFailure, OutOfTime
 from steelyard.measure.process import Limits
 from steelyard.measure.speed import PAUSE_S, QUANTILES, REFERENCE_S, ROUNDS
@@ -152,7 +152,9 @@ class TableBench:
             answered_per_s=rate,
         )
 
-    def _timed(self, candidate: Candidate, batch: int, seconds: float, deviation: float, moved: float = 0.0) -> ServiceTime:
+    def _timed(
+        self, candidate: Candidate, batch: int, seconds: float, deviation: float, moved: float = 0.0
+    ) -> ServiceTime:
         """As many runs as fit into the time, drawn from the table."""
         quantiles = self._quantiles(self._rows[candidate.id], batch)
         runs = int(np.clip(seconds * 1e3 / quantiles.mean() * candidate.workers, 2, MOST_RUNS))

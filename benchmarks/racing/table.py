@@ -31,10 +31,10 @@ class Row(Record):
 
     candidate: Candidate
     outlook: Outlook
-    steps: tuple[str, ...] = ()
-    """Keys of what has to be built, one after the other."""
     look_s: float
     """Seconds of opening it, serving once and answering the first items."""
+    steps: tuple[str, ...] = ()
+    """Keys of what has to be built, one after the other."""
     load_s: float = 0.0
     memory_mb: float = 0.0
     failure: Failure | None = None

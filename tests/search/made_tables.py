@@ -97,9 +97,7 @@ def _row(candidate: Candidate, variant: Variant, rng: np.random.Generator, item_
     )
     return Row(
         candidate=candidate,
-        outlook=Outlook(
-            speed=variant.expected * speed, keeps=variant.keeps, build_s=variant.build_s, open_s=open_s
-        ),
+        outlook=Outlook(speed=variant.expected * speed, keeps=variant.keeps, build_s=variant.build_s, open_s=open_s),
         steps=(variant.name,),
         look_s=open_s * float(rng.uniform(0.8, 1.5)),
         load_s=open_s * 0.7,
