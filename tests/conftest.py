@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 def helpers_on_the_path() -> None:
     """Child processes find what lies beside this file: runners that misbehave, subjects whose truth is known."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def turns_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests that run side by side need not take turns at timing: programs do that within one temporary folder."""
+    place = str(tmp_path_factory.mktemp("turns"))
+    os.environ["TMPDIR"] = tempfile.tempdir = place
 
 
 @pytest.fixture(scope="session")

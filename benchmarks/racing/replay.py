@@ -50,7 +50,8 @@ class TableSubject:
         return Recipe(build=None, build_key="", open=task)
 
     def rights(self, numerics: Numerics, start: int, stop: int) -> Answers:
-        return self._table.rights(numerics)[self._items[start:stop]]
+        rights: Answers = self._table.rights(numerics)[self._items[start:stop]]
+        return rights
 
     def judge(self, numerics: Numerics, answers: Answers, reference: Answers, start: int) -> Quality:
         identical = numerics == self._table.reference.numerics
