@@ -20,6 +20,7 @@ from steelyard.search import Event
 
 SHARING = 0.7
 """Of the time allowed, what the nodes of one kind spend on their shares; the rest is for the search over all."""
+SHORTEST_S = 1.0
 LOOK_S = 0.2
 
 
@@ -64,18 +65,18 @@ class Gathering:
         }
         self._search(several, self._job.within_s * SHARING)
         able = {number: Shares([ALL]) for number, kind in enumerate(self._kinds) if kind.failed is None}
-        self._search(able, max(1.0, self._job.within_s - self.seconds))
+        self._search(able, self._job.within_s)
         failed = [(kind, kind.failed) for kind in self._kinds if kind.failed is not None]
         if len(failed) == len(self._kinds):
             raise _error(failed[0][1])
         self.told += [f"left out: {kind.name}: {why.message}" for kind, why in failed]
 
-    def _search(self, shares: Mapping[int, Shares], within_s: float) -> None:
-        """Every share of every kind, each on one node at a time."""
+    def _search(self, shares: Mapping[int, Shares], until_s: float) -> None:
+        """Every share of every kind, each on one node at a time; nothing goes on after `until_s` from the beginning."""
         work = [
             (self._kinds[number], node, mine) for number, mine in shares.items() for node in self._kinds[number].nodes
         ]
-        threads = [threading.Thread(target=self._work, args=(*each, within_s), daemon=True) for each in work]
+        threads = [threading.Thread(target=self._work, args=(*each, until_s), daemon=True) for each in work]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads) or not self._inbox.empty():
@@ -90,11 +91,11 @@ class Gathering:
                 "run the same command again to go on where it stopped",
             )
 
-    def _work(self, kind: Kind, node: FarNode, shares: Shares, within_s: float) -> None:
+    def _work(self, kind: Kind, node: FarNode, shares: Shares, until_s: float) -> None:
         """One node takes shares until none is left, or it is lost."""
         while not self._stop.is_set() and (share := shares.take()) is not None:
             try:
-                self._errand(kind, node, share, within_s)
+                self._errand(kind, node, share, max(SHORTEST_S, until_s - self.seconds))
             except (NodeLost, SteelyardError) as error:
                 shares.give_back(share)
                 self._inbox.put((kind, node, error if isinstance(error, NodeLost) else NodeLost(error.message)))

@@ -27,7 +27,7 @@ RESOURCE = "steelyard"
 LABEL = "steelyard-machine"
 FREE_S = 60.0
 """A node that is busy with something else for longer is left out."""
-UNREACHABLE_S = 15.0
+UNREACHABLE_S = 5.0
 """A node that answers nothing for so long is lost."""
 START = f"""start each with: ray start --address=HEAD --resources='{{"{RESOURCE}": 1}}' --labels={LABEL}=m7a.large"""
 _DONE, _FAILED = b"+", b"-"

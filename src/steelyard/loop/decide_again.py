@@ -63,8 +63,8 @@ def _alone(weighed: Weighed, pricing: Pricing) -> tuple[Weighing, Measured, Pric
     measured: Measured = {}
     for entry in weighed.entries:
         measured.setdefault(entry.candidate, []).append(entry.measurement)
-    said = {price_of(names([weighed])[0], weighed, pricing)} if pricing.by_name else {pricing.price}
-    return weighed.weighing, measured, said.pop()
+    price = price_of(names([weighed])[0], weighed, pricing)
+    return weighed.weighing, measured, price
 
 
 def _plan(

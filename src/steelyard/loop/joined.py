@@ -99,7 +99,7 @@ def price_of(name: str, weighed: Weighed, pricing: Pricing) -> Price:
     said = next(by_name, None)
     if said is None:
         said = pricing.price if pricing.said else (weighed.weighing.price or pricing.price)
-    return msgspec.structs.replace(said, machine=name)
+    return said
 
 
 def join(weighed: Sequence[Weighed], pricing: Pricing) -> tuple[Weighing, Measured]:
@@ -109,7 +109,7 @@ def join(weighed: Sequence[Weighed], pricing: Pricing) -> tuple[Weighing, Measur
     changes the least. Raises UsageError for prices that cannot be compared and for names of no machine.
     """
     named = dict(zip(names(weighed), weighed, strict=True))
-    places = tuple(Place(name=n, machine=w.weighing.machine, price=price_of(n, w, pricing)) for n, w in named.items())
+    places = tuple(_place(name, one, pricing) for name, one in named.items())
     _check_currencies(places)
     _check_names(named, pricing)
     ranks = zip_longest(*([(n, c) for c in w.weighing.candidates] for n, w in named.items()))
@@ -120,6 +120,11 @@ def join(weighed: Sequence[Weighed], pricing: Pricing) -> tuple[Weighing, Measur
             measured.setdefault(f"{entry.candidate}@{name}", []).append(entry.measurement)
     first = next(iter(named.values())).weighing
     return Weighing(subject=first.subject, machine=first.machine, candidates=candidates, places=places), measured
+
+
+def _place(name: str, weighed: Weighed, pricing: Pricing) -> Place:
+    price = msgspec.structs.replace(price_of(name, weighed, pricing), machine=name)
+    return Place(name=name, machine=weighed.weighing.machine, price=price)
 
 
 def _at(name: str, candidate: Candidate) -> Candidate:
