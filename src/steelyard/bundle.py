@@ -123,8 +123,9 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: str | Path) -> Bundle:
     """The bundle in `folder`, every hash checked. Raises `BundleError` telling what is missing or changed."""
+    folder = Path(folder)
     plan = read_plan(folder)
     for variant, hashes in plan.artefacts.items():
         for name, expected in hashes.items():
