@@ -1,17 +1,10 @@
-"""Real load, inside the process that serves: requests sent at their scheduled times, whatever became of earlier ones.
-
-One thread sends and counts as part of the load: on a machine whose cores are all busy it takes time from the
-workers, as whatever receives requests in a server does. How late it was itself is told with every run.
-"""
+"""Real load, inside the process that serves: requests sent on schedule through the dispatcher, their answers timed."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import itertools
-import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +13,7 @@ import numpy as np
 
 from steelyard.arrivals import Floats, arrival_times
 from steelyard.errors import Overloaded
+from steelyard.measure.generator import Generator, Sent
 from steelyard.measure.neighbours import Neighbours
 from steelyard.records.arrivals import Arrivals
 from steelyard.records.measurement import Load
@@ -31,39 +25,12 @@ from steelyard.verdicts.lateness import clustering_of
 Serve = Callable[[int, int], None]
 """Serves one batch of so many requests on one worker."""
 
-PR_SET_TIMERSLACK = 29
 QUANTILES = 101
 WARM_UP_S = 0.2
-TICKS = 25
-"""The generator wakes at most this often in one latency bound, and then sends all that are due: a thread that woke
-for every request would cost more than the requests of a small model, and no server has one."""
 HEAD_START_S = 0.01
 """Between looking at the clock and the first arrival."""
 HOPELESS_S, HOPELESS_BOUNDS = 1.0, 30
 """When this much work waits (in seconds of arrivals, and in latency bounds), no more is sent: the queue only grows."""
-
-
-class Sent:
-    """One request whose answer is timed. See `steelyard.serve.callers.Caller`."""
-
-    __slots__ = ("answered", "error")
-
-    def __init__(self) -> None:
-        self.answered = math.nan
-        self.error: BaseException | None = None
-
-    def begin(self) -> bool:
-        """It is still wanted."""
-        return True
-
-    def answer(self, answer: None) -> None:  # noqa: ARG002 - that there is one is all that counts
-        """Stop the clock."""
-        self.answered = time.monotonic()
-
-    def fail(self, error: BaseException) -> None:
-        """Stop the clock as well."""
-        self.answered = time.monotonic()
-        self.error = error
 
 
 @dataclass(frozen=True)
@@ -72,10 +39,11 @@ class Run:
 
     due: Floats
     sent: Floats
+    """When they were sent, or due where all workers were busy until they were."""
     answered: Floats
     batches: int
     generator_s: float
-    """Processor time of the thread that sent."""
+    """Processor time of the thread that sends."""
 
 
 def run_load(
@@ -114,6 +82,7 @@ def drive(
     def serve_all(worker: int, requests: Sequence[None]) -> Sequence[None]:
         next(batches)
         serve(worker, len(requests))
+        generator.worker_done(dispatcher)
         return requests
 
     callers = [Sent() for _ in range(len(times))]
@@ -121,35 +90,14 @@ def drive(
     most_waiting = 1 + int(rate * max(HOPELESS_S, HOPELESS_BOUNDS * bound_s))
     with _no_garbage_of_ours(), Dispatcher(serve_all, profile_of(plan_s), workers, most_waiting) as dispatcher:
         due = times + (time.monotonic() + HEAD_START_S)
-        sent, used = _send(dispatcher, callers, due.tolist(), bound_s)
-        dispatcher.close(drain=drain and len(sent) == len(due))
+        generator = Generator(callers, due.tolist(), bound_s)
+        generator.run(dispatcher)
+        dispatcher.close(drain=drain and not generator.gave_up)
     for caller in callers:
         if caller.error is not None and not isinstance(caller.error, Overloaded):
             raise caller.error
-    answered = np.array([caller.answered for caller in callers])
-    return Run(due, np.array(sent + [math.nan] * (len(due) - len(sent))), answered, next(batches), used)
-
-
-def _send(
-    dispatcher: Dispatcher[None, None], callers: Sequence[Sent], due: Sequence[float], bound_s: float
-) -> tuple[list[float], float]:
-    """Send each request when it is due, those overdue at once; when each was sent, and the processor time it took."""
-    clock, sleep, put = time.monotonic, time.sleep, dispatcher.put
-    sent: list[float] = []
-    tick = bound_s / TICKS
-    with _precise_sleep():
-        used = time.thread_time()
-        for caller, at in zip(callers, due, strict=True):
-            now = clock()
-            while now < at:
-                sleep(max(at - now, tick))
-                now = clock()
-            try:
-                put(None, caller, at + bound_s)
-            except Overloaded:
-                break
-            sent.append(now)
-        return sent, time.thread_time() - used
+    sent, answered = (np.array([getattr(caller, what) for caller in callers]) for what in ("sent", "answered"))
+    return Run(due, sent, answered, next(batches), generator.used_s)
 
 
 @contextlib.contextmanager
@@ -161,20 +109,6 @@ def _no_garbage_of_ours() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-@contextlib.contextmanager
-def _precise_sleep() -> Iterator[None]:
-    """Let this thread's sleeps end within some microseconds (Linux rounds them by 50 otherwise)."""
-    if sys.platform != "linux":
-        yield
-        return
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl(PR_SET_TIMERSLACK, 1)
-    try:
-        yield
-    finally:
-        prctl(PR_SET_TIMERSLACK, 0)  # the default again
 
 
 def summary(run: Run, arrivals: str, rate: float, latency: Latency, others_cores: float | None) -> Load:

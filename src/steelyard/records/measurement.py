@@ -135,14 +135,15 @@ class Load(Record, tag=True):
     late: int
     """Answered later than `bound_ms` after their scheduled arrival, or given up: the queue only grew."""
     late_once_sent: int
-    """The same, but counted from when the generator got to send it."""
+    """The same, but counted from when it was sent: without what the generator is to blame for."""
     clustering: float = 1.0
     """So many consecutive requests tell as much about lateness as one on its own: lateness comes in spells."""
     bound_ms: float
     quantiles_ms: tuple[float, ...]
     """Evenly spaced quantiles of the latency, from the minimum to the maximum."""
     sent_late_ms: tuple[float, ...]
-    """Evenly spaced quantiles of how long after its scheduled arrival the generator sent a request."""
+    """Evenly spaced quantiles of how long after its scheduled arrival a request was sent; 0 for one that was sent while
+    all workers were busy: nobody could have taken it before."""
     generator_share: float
     """Of one core's time, what the generator itself used."""
     mean_batch: float

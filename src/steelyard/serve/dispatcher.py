@@ -80,6 +80,11 @@ class Dispatcher(Generic[Request, Answer]):
         """Requests in the queue."""
         return len(self._queue) - self._gone
 
+    @property
+    def idle(self) -> int:
+        """Workers that wait for a request."""
+        return len(self._idle)
+
     # --- callers ------------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, deadline: float = math.inf, expires: float = math.inf) -> Future[Answer]:
