@@ -210,7 +210,7 @@ def _figures(standing: Standing) -> Figures:
         load_s=probe.load_s,
         service=speed.service,
         energy=energy_of(candidate, speed),
-        load=standing.evidence.load,
+        load=standing.load,
     )
 
 
