@@ -21,6 +21,7 @@ from steelyard.records.measurement import Entry, Load, Measurement, Probe, Quali
 from steelyard.records.requirements import Latency
 from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
 from steelyard.scheduling import batch_times
+from steelyard.search.known import Strategy
 from steelyard.search.race import Race, Result, Terms
 
 TIMING_DEVIATION = 0.02
@@ -192,9 +193,11 @@ class InMemory:
         self._entries[entry.key] = entry.measurement
 
 
-def raced(table: Table, seed: int, within_s: float = 1e9, *, exhaustive: bool = False) -> tuple[Result, float]:
+def raced(
+    table: Table, seed: int, within_s: float = 1e9, *, exhaustive: bool = False, strategy: Strategy | None = None
+) -> tuple[Result, float]:
     """One search on the table; its result and the seconds it took on the table's clock."""
     bench = TableBench(table, seed)
     terms = Terms(requirements=table.requirements, within_s=within_s, exhaustive=exhaustive)
-    race = Race(bench, InMemory(), table.machine, terms, clock=bench.clock)
+    race = Race(bench, InMemory(), table.machine, terms, clock=bench.clock, strategy=strategy)
     return race.run(), bench.now

@@ -74,6 +74,7 @@ class Race:
         terms: Terms,
         on_event: Callable[[Event], None] = lambda _: None,
         clock: Clock = time.monotonic,
+        strategy: Strategy | None = None,
     ) -> None:
         self._bench = bench
         self._subject = bench.subject
@@ -90,7 +91,7 @@ class Race:
         self._late: set[str] = set()
         self._quiet_ms = 0.0
         self._warnings: list[str] = []
-        self._strategy: Strategy = Exhaustive() if terms.exhaustive else Settling(self._known())
+        self._strategy = strategy or (Exhaustive() if terms.exhaustive else Settling(self._known()))
 
     def run(self) -> Result:
         """Search until all is settled or the time is up. Raises `ModelError` when the reference cannot be run."""
