@@ -87,6 +87,13 @@ def test_a_tide_that_is_too_long_is_shortened_first_and_thinned_then() -> None:
     assert np.sort(thinned)[[0, 10, 19]] == pytest.approx(np.quantile(rates, [0.025, 0.525, 0.975]), abs=0.1)
 
 
+def test_thinning_keeps_the_share_of_busy_stretches_even_when_they_come_in_step() -> None:
+    rates = (3.0, 0.5, 0.5, 0.5, 0.5) * 20
+    moved = Tide(rates, 60.0, 100.0, 5.0).through(np.arange(1, 100_001) / 1000.0, 100.0)
+    heights = np.histogram(moved, bins=20)[0] / 5000
+    assert sorted(heights) == pytest.approx([0.5] * 16 + [3.0] * 4, abs=0.01)
+
+
 # The record
 
 

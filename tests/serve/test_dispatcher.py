@@ -186,9 +186,9 @@ def test_expired_requests_fail_while_all_workers_are_busy() -> None:
     engine = Engine(held=True)
     with busy(engine) as dispatcher:
         now = time.monotonic()
+        patient = dispatcher.submit(4, expires=now + 3600)
         later = dispatcher.submit(3, expires=now + 0.15)
         soon = [dispatcher.submit(number, expires=now + 0.05) for number in (1, 2)]
-        patient = dispatcher.submit(4, expires=now + 3600)
         for future in (*soon, later):
             with pytest.raises(Expired):
                 future.result(PATIENCE_S)
