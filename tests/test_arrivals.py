@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard.arrivals import Floats, Tide, arrival_times, gamma, order, poisson
+from steelyard.arrivals import Floats, Tide, arrival_times, gamma, order, poisson, shown_s
 from steelyard.errors import UsageError
 from steelyard.records.arrivals import MOST_RATES, POISSON, Arrivals
 
@@ -71,6 +71,13 @@ def test_the_tide_moves_requests_but_loses_none(
     assert moved[-1] <= total_s * (1 + 1e-9)
     if min(rates) > 1e-3:
         assert moved[-1] == pytest.approx(total_s)
+
+
+def test_a_pattern_is_shown_whole_or_in_fifty_stretches() -> None:
+    assert shown_s(POISSON, 0.01) == 0
+    assert shown_s(BUSY_HOUR, 10.0) == 40  # all of it, at its own speed
+    assert shown_s(BUSY_HOUR, 0.01) == pytest.approx(4 * 0.2)
+    assert shown_s(Arrivals(kind="trace", rates=(1.0,) * 1000), 0.005) == pytest.approx(50 * 0.1)
 
 
 def test_a_tide_that_is_too_long_is_shortened_first_and_thinned_then() -> None:

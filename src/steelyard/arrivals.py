@@ -90,6 +90,15 @@ def tide_of(arrivals: Arrivals, longest_s: float, bound_s: float) -> Tide | None
     return Tide(arrivals.rates, arrivals.step_s, longest_s, SETTLING * bound_s) if arrivals.rates else None
 
 
+ENOUGH_STRETCHES = 50
+
+
+def shown_s(arrivals: Arrivals, bound_s: float) -> float:
+    """Seconds in which the tide can be shown fairly: all of it, or fifty stretches as short as they may be cut."""
+    stretches = min(len(arrivals.rates), ENOUGH_STRETCHES)
+    return stretches * min(arrivals.step_s, SETTLING * bound_s)
+
+
 def arrival_times(arrivals: Arrivals, rate: float, count: int, bound_s: float, rng: np.random.Generator) -> Floats:
     """`count` arrival times at `rate` requests per second on average, the whole tide in them."""
     even = order(arrivals, count, rng) / rate

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from steelyard.arrivals import shown_s
 from steelyard.decision import choose, running
 from steelyard.decision.standing import Standing
 from steelyard.records.measurement import Load
@@ -42,7 +43,7 @@ class Verifying:
         """What putting one candidate under load is expected to take; 0 where there is nothing to verify."""
         if requirements.scenario != "server" or requirements.latency is None or capacity <= 0:
             return 0.0
-        return _run_s(requirements.latency, capacity) + OVERHEAD_S
+        return _run_s(requirements, requirements.latency, capacity) + OVERHEAD_S
 
     def next(self, standings: Sequence[Standing]) -> Standing | None:
         """Who is to be verified next; None: nobody, or the time is up."""
@@ -91,12 +92,12 @@ class Verifying:
 
     def _run(self, standing: Standing, rate: float, latency: Latency) -> Load | None:
         """A run that does not fail, or the last one that did; None when the time is up."""
-        run = None
+        run, seconds = None, _run_s(self._requirements, latency, rate)
         for _ in range(REPEATS):
-            if not self._time.is_left(_run_s(latency, rate), into_grace=run is None):
+            if not self._time.is_left(seconds, into_grace=run is None):
                 break
             self._tell("load", f"{rate:,.0f} requests/s on {standing.candidate.id}")
-            run = self._questions.load(standing.candidate, rate, _run_s(latency, rate), self._requirements, latency)
+            run = self._questions.load(standing.candidate, rate, seconds, self._requirements, latency)
             if not self._fails(run, latency):
                 break
         return run
@@ -105,10 +106,11 @@ class Verifying:
         return load_verdict(run, latency, self._requirements.confidence) == "fail"
 
 
-def _run_s(latency: Latency, rate: float) -> float:
-    """Seconds in which enough requests come for a verdict."""
+def _run_s(requirements: Requirements, latency: Latency, rate: float) -> float:
+    """Seconds in which enough requests come for a verdict, and their pattern is shown."""
     wanted = LATE_WANTED / (1 - latency.percentile / 100)
-    return min(max(wanted / rate, SHORTEST_S), LONGEST_S)
+    shown = shown_s(requirements.arrivals, latency.bound_ms / 1e3)
+    return min(max(wanted / rate, shown, SHORTEST_S), LONGEST_S)
 
 
 def _told(run: Load, latency: Latency, predicted: float, fails: bool) -> Load:
