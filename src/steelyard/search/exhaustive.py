@@ -23,9 +23,9 @@ class Exhaustive:
         """Failures, and that the time was up."""
         told = {}
         for standing in known.standings[1:]:
-            probe = standing.evidence.probe
-            if probe is not None and probe.failure is not None:
-                told[standing.candidate.id] = f"{probe.failure.kind}: {probe.failure.message}"
+            failure = known.failure(standing)
+            if failure is not None:
+                told[standing.candidate.id] = f"{failure.kind}: {failure.message}"
             elif is_open(known, standing) or standing.candidate.id in known.late:
                 told[standing.candidate.id] = UP.format(stage="turn")
         return told
@@ -34,7 +34,7 @@ class Exhaustive:
 def _left(known: Known) -> Iterator[Step]:
     """Steps that are not made; quality on all items whatever the first ones told."""
     for standing in known.standings[1:]:
-        if known.has_failed(standing) or standing.candidate.id in known.late:
+        if known.failure(standing) or standing.candidate.id in known.late:
             continue
         for step in open_steps(known, standing):
             yield step if step.kind != "quality" else step._replace(items=known.looks[-1])

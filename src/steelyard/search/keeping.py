@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,7 @@ def chance_to_keep(standing: Standing, keeps: float, reference: Quality | None) 
     return min(chances)
 
 
+@lru_cache(maxsize=10_000)
 def _chance_below(limit: float, keeps: float, seen: Quality | None, items: int) -> float:
     """That the true drop, measured on so many fresh items, is proven to be below the limit.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 from steelyard.decision import Standing
-from steelyard.records.candidate import Candidate
-from steelyard.records.measurement import Speed
+from steelyard.records.candidate import Candidate, Numerics
+from steelyard.records.measurement import Failure, FailureKind, Speed
 from steelyard.records.subject import Outlook
 from steelyard.search.costs import Costs
 from steelyard.search.figure import Figure
@@ -16,6 +17,12 @@ from steelyard.search.figure import Figure
 Kind = Literal["look", "quality", "speed", "confirm"]
 """look: build, open, answer a few items, time roughly; quality: on the next of the growing parts of the selecting
 items; speed: careful service times; confirm: quality on the items that took no part in selecting."""
+
+
+STAGES: dict[Kind, str] = {"look": "first look", "quality": "quality", "speed": "speed", "confirm": "confirming"}
+"""What they are called to people."""
+OF_ALL_ITS_KIND: tuple[FailureKind, ...] = ("build", "unsupported", "invalid")
+"""Failures that other settings of threads and streams would not mend."""
 
 
 class Step(NamedTuple):
@@ -63,10 +70,21 @@ class Known:
             return None
         return next((items for items in self.looks if items > selected.items), None)
 
-    def has_failed(self, standing: Standing) -> bool:
-        """Whether it could not be built, opened or run."""
+    def failure(self, standing: Standing) -> Failure | None:
+        """Why it cannot be built, opened or run: its own failure, or one that it shares with all of its numerics."""
         probe = standing.evidence.probe
-        return probe is not None and probe.failure is not None
+        own = None if probe is None else probe.failure
+        return own or self._shared_failures.get(standing.candidate.numerics)
+
+    @cached_property
+    def _shared_failures(self) -> dict[Numerics, Failure]:
+        return {
+            s.candidate.numerics: s.evidence.probe.failure
+            for s in self.standings[1:]
+            if s.evidence.probe is not None
+            and s.evidence.probe.failure is not None
+            and s.evidence.probe.failure.kind in OF_ALL_ITS_KIND
+        }
 
     def seconds(self, step: Step) -> float:
         """What the step is expected to take."""

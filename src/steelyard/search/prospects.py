@@ -113,7 +113,7 @@ class Prospects:
         return expected_drop(standing.evidence.selected, keeps)
 
     def _chance_to_keep(self, standing: Standing) -> float:
-        if self._known.has_failed(standing) or self._breaks(standing):
+        if self._known.failure(standing) or self._breaks(standing):
             return 0.0
         keeps = self._known.outlooks[standing.candidate.id].keeps
         return chance_to_keep(standing, keeps, self._reference)

@@ -31,7 +31,7 @@ from steelyard.search.bench import Bench, Clock
 from steelyard.search.costs import Costs
 from steelyard.search.exhaustive import Exhaustive
 from steelyard.search.figure import Figure
-from steelyard.search.known import Known, Step, Strategy
+from steelyard.search.known import STAGES, Known, Step, Strategy
 from steelyard.search.notebook import Event, Notebook
 from steelyard.search.questions import Questions
 from steelyard.search.settling import Settling
@@ -41,7 +41,6 @@ from steelyard.search.verifying import Verifying
 T = TypeVar("T")
 
 TRIES = 2
-STAGES = {"look": "first look", "quality": "quality", "speed": "speed", "confirm": "confirming"}
 
 
 class Terms(Record):
@@ -90,6 +89,8 @@ class Race:
         self._figure = Figure(terms.requirements, terms.price)
         self._late: set[str] = set()
         self._quiet_ms = 0.0
+        self._has_reference = False
+        self._explores = True
         self._warnings: list[str] = []
         self._strategy = strategy or (Exhaustive() if terms.exhaustive else Settling(self._known()))
 
@@ -99,6 +100,8 @@ class Race:
         self._measure_reference()
         while (step := self._strategy.next(self._known())) is not None and self._may_begin(step):
             self._make(step)
+        self._explores = False
+        self._bench.until(self._time.grace_end)
         self._head_to_head()
         self._verify()
         return self.result()
@@ -172,6 +175,7 @@ class Race:
             self._judge(reference, split.select, split.total)
         self._quiet_ms = self._questions.quiet_ms(reference)
         self._time_carefully(reference)
+        self._has_reference = True
 
     def _may_begin(self, step: Step) -> bool:
         """Confirming goes a little beyond the time, for without it the search was in vain."""
@@ -235,7 +239,8 @@ class Race:
         chosen = choose(running(self._standings())).chosen
         pair = [self._all[0], *([chosen.candidate] if chosen is not None else [])]
         for candidate in dict.fromkeys(pair):
-            if not self._time.is_left(self._costs.speed(candidate, self._notes.glances().get(candidate.id), 1.0)):
+            glance = self._notes.glances().get(candidate.id)
+            if not self._time.is_left(self._costs.speed(candidate, glance, self._effort)):
                 return
             self._tell("head to head", f"timing {candidate.id} once more")
             again = lambda c=candidate: self._questions.timed_again(c, self._quiet_ms, self._effort)  # noqa: E731
@@ -244,7 +249,6 @@ class Race:
     def _verify(self) -> None:
         verifying = Verifying(self._questions, self._terms.requirements, self._time, self._tell)
         for standing in iter(lambda: verifying.next(self._standings()), None):
-            self._bench.until(self._time.grace_end)
             self._try(standing.candidate, lambda s=standing: verifying.put_under_load(s))  # type: ignore[misc]
         self._warnings += verifying.warnings
 
@@ -253,14 +257,18 @@ class Race:
         try:
             return measure()
         except OutOfTime:
-            self._late.add(candidate.id)
+            if self._explores:
+                self._late.add(candidate.id)
             return None
         except (CandidateFailure, InputError) as failure:
-            if candidate is self._all[0]:
-                if isinstance(failure, InputError):
-                    raise
+            if candidate is not self._all[0]:
+                self._questions.record_failure(candidate, failure_of(failure))
+            elif self._has_reference:
+                self._warnings.append(f"the model as given failed when it was measured again: {failure.message}")
+            elif isinstance(failure, InputError):
+                raise
+            else:
                 raise ModelError(f"the model as given failed while it was measured: {failure.message}") from failure
-            self._questions.record_failure(candidate, failure_of(failure))
             return None
 
     # --- telling ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from steelyard.decision import contenders as keeping
 from steelyard.decision.standing import Standing
 from steelyard.records.candidate import Numerics
 from steelyard.search.kinship import Kinship
-from steelyard.search.known import Known, Step
+from steelyard.search.known import STAGES, Known, Step
 from steelyard.search.prospects import Prospect, Prospects
 
 CHANCE = 0.05
@@ -95,15 +95,15 @@ class Settling:
 
     def _reason(self, known: Known, prospect: Prospect, best: Prospect | None) -> str:
         standing = prospect.standing
-        probe = standing.evidence.probe
-        if probe is not None and probe.failure is not None:
-            return f"{probe.failure.kind}: {probe.failure.message}"
+        failure, steps = known.failure(standing), open_steps(known, standing)
+        if failure is not None:
+            return f"{failure.kind}: {failure.message}"
         if "quality" in standing.breaks_whatever_its_speed:
             return "its quality fails the requirement"
-        if not is_open(known, standing):
+        if not steps:
             return ""
         if standing.candidate.id in known.late or prospect.chance >= CHANCE or best is None:
-            return UP.format(stage=_stage(open_steps(known, standing)[0]))
+            return UP.format(stage=STAGES[steps[0].kind])
         return _cannot_win(known, prospect, best)
 
 
@@ -123,9 +123,8 @@ def confirming(known: Known) -> Step | None:
 
 def is_open(known: Known, standing: Standing) -> bool:
     """Whether there is anything left to be measured of it, confirming aside."""
-    return (
-        not known.has_failed(standing) and standing.candidate.id not in known.late and bool(open_steps(known, standing))
-    )
+    is_out = known.failure(standing) is not None or standing.candidate.id in known.late
+    return not is_out and bool(open_steps(known, standing))
 
 
 def open_steps(known: Known, standing: Standing) -> list[Step]:
@@ -155,10 +154,6 @@ def _more_telling(prospect: Prospect, seconds: Sequence[float]) -> int:
     by_quality = (1 - prospect.keeps) / seconds[0]
     by_speed = (1 - prospect.chance / max(prospect.keeps, 1e-9)) / seconds[1]
     return 0 if by_quality >= by_speed else 1
-
-
-def _stage(step: Step) -> str:
-    return {"look": "first look", "quality": "quality", "speed": "speed", "confirm": "confirming"}[step.kind]
 
 
 def _cannot_win(known: Known, prospect: Prospect, best: Prospect) -> str:
