@@ -128,6 +128,7 @@ def test_compiled_for_real_it_answers_any_batch_and_refuses_other_sizes(
         for got, expected in earlier:
             np.testing.assert_allclose(got, expected, atol=1e-5)
 
+    serve(0)  # in this thread, the only one that the setting above reaches
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(serve, range(2)))
     with pytest.raises(CandidateFailure, match="cannot compile or run") as caught:
