@@ -42,7 +42,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(tiny_model.write(place / "tiny", "onnx"), place / "regression.onnx")
     items = tiny_model.items(ITEMS)
     noise = 0.3 * np.random.default_rng(0).normal(size=tiny_model.answers(items).shape)
-    np.savez(place / "measured.npz", **items, y=tiny_model.answers(items) + noise)
+    np.savez(place / "measured.npz", x=items["x"], y=tiny_model.answers(items) + noise)
     (place / "mydata.py").write_text(MYDATA)
     (place / "prices.csv").write_text("machine,usd_per_hour,vcpu\nsmall,0.05,2\n")
     line = f"steelyard weigh model.onnx --data val.npz --p95 5ms --within {FIRST} --format quiet"

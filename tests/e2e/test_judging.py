@@ -34,8 +34,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     items = tiny_model.items(1200)
     clean = tiny_model.answers(items)
     noisy = clean + 0.3 * np.random.default_rng(1).normal(size=clean.shape)
-    np.savez(folder / "values.npz", **items, y=noisy)
-    np.savez(folder / "classes.npz", **items, y=noisy.argmax(axis=1))
+    np.savez(folder / "values.npz", x=items["x"], y=noisy)
+    np.savez(folder / "classes.npz", x=items["x"], y=noisy.argmax(axis=1))
     return folder
 
 
