@@ -136,8 +136,6 @@ class Load(Record, tag=True):
     """Answered later than `bound_ms` after their scheduled arrival, or given up: the queue only grew."""
     late_once_sent: int
     """The same, but counted from when it was sent: without what the generator is to blame for."""
-    clustering: float = 1.0
-    """So many consecutive requests tell as much about lateness as one on its own: lateness comes in spells."""
     bound_ms: float
     quantiles_ms: tuple[float, ...]
     """Evenly spaced quantiles of the latency, from the minimum to the maximum."""
@@ -150,6 +148,8 @@ class Load(Record, tag=True):
     """Requests that were served together, on average."""
     answered_per_s: float
     """Requests answered over the time from the first arrival to the last answer."""
+    clustering: float = 1.0
+    """So many consecutive requests tell as much about lateness as one on its own: lateness comes in spells."""
     others_cores: float | None = None
     """Cores that other processes kept busy meanwhile; None: not known."""
     percentile: float = 0.0
