@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from knowing import Knowledge, with_reference
+from typing import Any
 
+from knowing import Knowledge, with_reference
 from made_up import REFERENCE, candidate
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.records.subject import Outlook
@@ -13,7 +14,7 @@ from steelyard.search.settling import Settling
 PROMISING, DULL = candidate("int8"), candidate("odd")
 
 
-def two(promising: Outlook | None = None, dull: Outlook | None = None, **fields: Requirements) -> Knowledge:
+def two(promising: Outlook | None = None, dull: Outlook | None = None, **fields: Any) -> Knowledge:
     return with_reference({PROMISING: promising or Outlook(speed=3), DULL: dull or Outlook(speed=0.5)}, **fields)
 
 
