@@ -104,3 +104,34 @@ def test_anything_else_is_refused(tmp_path: Path) -> None:
         written_down(CLASSIFIER, 3, {}, tmp_path)
     with pytest.raises(DataError, match="data is a path, a table, arrays"):
         written_down("model.onnx", 3, {}, tmp_path)
+
+
+def test_of_a_torch_module_spare_arrays_are_left_and_lengths_may_vary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    class Last(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, series: Any, start: Any = None) -> Any:
+            return series[:, -1]
+
+    asked: dict[str, Any] = {}
+
+    def export(module: Any, tensors: list[Any], place: Path, **settings: Any) -> Path:
+        asked.update(settings, shapes=[tuple(each.shape) for each in tensors], dtypes=[each.dtype for each in tensors])
+        return place
+
+    monkeypatch.setattr("steelyard.models.torch_module.export_module", export)
+    arrays = {
+        "x": np.full((20, 6, 3), 200, np.uint8),
+        "x_lengths": np.arange(20) % 6 + 1,
+        "spare": np.zeros((20, 6, 3)),
+        "labels": np.zeros(20, int),
+    }
+    written_down(Last(), arrays, {"preprocess.scale": 1 / 255}, tmp_path)
+    assert asked == {
+        "input_names": ["series"],
+        "dynamic_shapes": {"series": {1: "length"}},
+        "shapes": [(8, 6, 3)],
+        "dtypes": [torch.float32],
+    }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from steelyard.data.examples import Example, Takes, examples
 from steelyard.errors import DataError, ModelError
+from steelyard.loop import order
 from steelyard.records.base import digest
 from steelyard.records.engine import Array
 
-EXAMPLES = 8
-"""Items that a network is exported with."""
 LABEL_NAMES = ("labels", "label", "y", "targets", "class")
 """Arrays and columns of these names hold labels unless others are named."""
 
@@ -117,7 +118,7 @@ def _contents(array: Array) -> str:
 
 
 def _network(
-    model: Any, source: str, words: Mapping[str, Any], work: Path, export: Callable[[Any, dict[str, Array], Path], Path]
+    model: Any, source: str, words: Mapping[str, Any], work: Path, export: Callable[[Any, list[Example], Path], Path]
 ) -> Path:
     """The network as ONNX in the work folder, verified against its own answers to some of the data."""
     if not source.endswith(".npz"):
@@ -125,10 +126,27 @@ def _network(
             f"a {type(model).__name__} object can only be weighed on arrays: its inputs must be known to export it",
             "give data=(inputs, labels) or a mapping of arrays, or export it yourself and give the .onnx file",
         )
-    aside = {*LABEL_NAMES, words.get("labels"), words.get("calibration")}
+    aside: set[Any] = {*LABEL_NAMES, words.get("labels"), words.get("calibration")}
+    inputs, preprocess = order.pairs(words.get("inputs", {})), order.preprocess(words)
     with np.load(source, allow_pickle=False) as arrays:
-        examples = {name: np.array(arrays[name][:EXAMPLES]) for name in arrays.files if name not in aside}
-    return export(model, examples, _place(model, work))
+        found = examples(arrays, aside, _takes(model), inputs, preprocess)
+    return export(model, found, _place(model, work))
+
+
+def _takes(model: Any) -> Takes:
+    """The arguments of a torch module's `forward`, the inputs of a Keras model; none when they are not told."""
+    known = [str(tensor.name) for tensor in getattr(model, "inputs", None) or []]
+    if known:
+        nameless = known[0].startswith("keras_tensor")
+        return Takes(tuple(known) if not nameless else ("input",) if len(known) == 1 else ())
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    arguments = [a for a in inspect.signature(model.forward).parameters.values() if a.kind in kinds]
+    needed = [argument.default is inspect.Parameter.empty for argument in arguments]
+    names = [argument.name for argument in arguments]
+    return Takes(
+        tuple(name for name, need in zip(names, needed, strict=True) if need),
+        tuple(name for name, need in zip(names, needed, strict=True) if not need),
+    )
 
 
 def _place(model: Any, work: Path) -> Path:
@@ -137,19 +155,21 @@ def _place(model: Any, work: Path) -> Path:
     return place
 
 
-def _by_torch(model: Any, examples: dict[str, Array], place: Path) -> Path:
+def _by_torch(model: Any, found: list[Example], place: Path) -> Path:
     import torch
 
     from steelyard.models.torch_module import export_module
 
-    tensors = [torch.from_numpy(array) for array in examples.values()]
-    return export_module(model, [each.float() if each.is_floating_point() else each for each in tensors], place)
+    tensors = [torch.from_numpy(example.values) for example in found]
+    grows = {example.name: {1: "length"} for example in found if example.grows}
+    names = [example.name for example in found]
+    return export_module(model, tensors, place, input_names=names, dynamic_shapes=grows)
 
 
-def _by_keras(model: Any, examples: dict[str, Array], place: Path) -> Path:
+def _by_keras(model: Any, found: list[Example], place: Path) -> Path:
     from steelyard.models.keras_model import export_keras
 
-    return export_keras(model, examples, place)
+    return export_keras(model, {example.name: example.values for example in found}, place)
 
 
 # --- scikit-learn ---------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def machine_prices(words: Mapping[str, Any]) -> dict[str, Price]:
     """`["NAME=0.10USD/h"]` (or a machine of the catalogue after the =), or the `[machines.NAME]` tables, as prices."""
     said, catalogue = words.get("machines", {}), words.get("catalogue")
     place = None if catalogue is None else Path(str(catalogue))
-    tables = said if isinstance(said, Mapping) else _pairs(said, MACHINE_PRICE)
+    tables = said if isinstance(said, Mapping) else pairs(said, MACHINE_PRICE)
     return {str(name): _machine_price(str(name), table, place) for name, table in tables.items()}
 
 
@@ -174,7 +174,7 @@ def data(words: Mapping[str, Any]) -> DataSpec:
     """Where the validation data is and how it becomes model inputs."""
     plain = {
         "source": str(_needed(words, "data", "the validation data (--data)")),
-        "inputs": _pairs(words.get("inputs", {})),
+        "inputs": pairs(words.get("inputs", {})),
         "preprocess": preprocess(words),
     }
     for name in DATA:
@@ -204,7 +204,7 @@ def _converted(plain: Mapping[str, Any], kind: type[T]) -> T:
         raise UsageError(f"a setting of the data cannot be read: {error}") from error
 
 
-def _pairs(said: Any, what: tuple[str, str] = INPUT) -> dict[str, str]:
+def pairs(said: Any, what: tuple[str, str] = INPUT) -> dict[str, str]:
     """`["image=x"]` or a table as a dictionary."""
     if isinstance(said, Mapping):
         return {str(key): str(value) for key, value in said.items()}
