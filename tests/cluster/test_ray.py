@@ -57,12 +57,22 @@ def test_a_node_killed_under_measurement(tmp_path: Path, alone: list[str]) -> No
     assert again.json["chosen"]["machine"] == "m7a.large"
 
 
-def test_no_cluster_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("on", "address", "words"),
+    [
+        ("ray", "127.0.0.1:1", "there is no Ray cluster at ray"),
+        ("ray", "nonsense", "expected HOST:PORT"),
+        ("ray://127.0.0.1:1", "", "there is no Ray cluster at ray://127.0.0.1:1"),
+        ("slurm", "", "--on names a Ray cluster"),
+    ],
+)
+def test_no_cluster_is_told(tmp_path: Path, on: str, address: str, words: str) -> None:
     np.savez(tmp_path / "val.npz", x=np.zeros((4, 1, 28, 28), np.float32), y=np.zeros(4, np.int64))
-    ran = run_in(tmp_path, "weigh", str(mnist_model()), "--data", "val.npz", "--on", "ray", RAY_ADDRESS="127.0.0.1:1")
+    where = {"RAY_ADDRESS": address} if address else {}
+    ran = run_in(tmp_path, "weigh", str(mnist_model()), "--data", "val.npz", "--on", on, **where)
     assert ran.status == 2
-    assert "there is no Ray cluster" in ran.err
-    assert "ray start" in ran.err
+    assert words in ran.err
+    assert "ray start" in ran.err or "--on ray" in ran.err
     assert ran.out == ""
 
 

@@ -6,6 +6,7 @@ Runs `steelyard weigh ARGUMENTS… --on ray` beside them and hands on its standa
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -26,8 +27,11 @@ def main() -> int:
         assert running.stderr is not None
         for line in running.stderr:
             print(line, end="", file=sys.stderr)
-            if line.startswith("first look") and len(nodes) == 2:
-                cluster.remove_node(nodes.pop(), allow_graceful=False)
+            at_work = re.match(r"reference: [^:]*/(\w+): measuring", line)
+            if at_work and len(nodes) == 2:
+                victim = next(node for node in nodes if node.node_id.startswith(at_work[1]))
+                nodes.remove(victim)
+                cluster.remove_node(victim, allow_graceful=False)
     cluster.shutdown()  # type: ignore[no-untyped-call]
     return running.returncode
 

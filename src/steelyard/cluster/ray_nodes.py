@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ RESOURCE = "steelyard"
 LABEL = "steelyard-machine"
 FREE_S = 60.0
 """A node that is busy with something else for longer is left out."""
+KNOCK_S = 5.0
 UNREACHABLE_S = 5.0
 """A node that answers nothing for so long is lost."""
 START = f"""start each with: ray start --address=HEAD --resources='{{"{RESOURCE}": 1}}' --labels={LABEL}=m7a.large"""
@@ -146,15 +148,27 @@ def _connected(address: str) -> Iterator[Any]:
         return
     try:
         with _own_signals():
-            place = "auto" if address == "ray" else address
+            place = os.environ.get("RAY_ADDRESS", "auto") if address == "ray" else address
+            _knock(place)
             ray.init(address=place, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"there is no Ray cluster at {address}: {reason}", START) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(place: str) -> None:
+    """Whether anyone listens there: Ray itself would wait for minutes. Raises OSError, or ValueError for no address."""
+    if place in ("auto", "local"):
+        return
+    host, _, port = place.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"expected HOST:PORT, got {place}")
+    with socket.create_connection((host, int(port)), timeout=KNOCK_S):
+        pass
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from steelyard.decision import decide
 from steelyard.errors import BundleError, InputError
 from steelyard.ledger import Ledger, Outages
 from steelyard.loop.joined import Measured, Pricing, join, names
-from steelyard.loop.weigh import Balance, limits_of, prepare, subject_of
+from steelyard.loop.weigh import Balance, limits_of, prepare, searched_before, searched_now, subject_of
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.records.base import to_json
@@ -70,14 +70,25 @@ def weigh_on(
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)
     with Ledger.open(job.ledger or workspace.ledger, outages) as ledger:
         for kind in kinds:
-            kind.weighing = _seen_from_here(kind.weighing, job, info.path)
-            kind.entries = ledger.of_subject(subject.key, kind.weighing.machine.fingerprint)
-            ledger.remember(subject.key, to_json(kind.weighing).decode(), kind.weighing.machine.fingerprint)
+            machine = kind.weighing.machine.fingerprint
+            here = _seen_from_here(kind.weighing, job, info.path)
+            kind.weighing = searched_before(here, ledger.recall(subject.key, machine))
+            kind.entries = ledger.of_subject(subject.key, machine)
+            _remember(kind, ledger)
         gathering = Gathering(job, parcel, kinds, ledger, on_event, stop)
         gathering.run()
+        for kind in kinds:
+            complete = kind.ended is not None and kind.ended.figures.complete
+            kind.weighing = searched_now(kind.weighing, job, complete=complete)
+            _remember(kind, ledger)
         plan, chosen = decided(job, kinds, gathering, [*told, *gathering.told])
         bundle = _bundle(plan, chosen, workspace, Path(job.out))
     return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
+
+
+def _remember(kind: Kind, ledger: Ledger) -> None:
+    weighing = kind.weighing
+    ledger.remember(weighing.subject.key, to_json(weighing).decode(), weighing.machine.fingerprint)
 
 
 def _seen_from_here(weighing: Weighing, job: Job, model: str) -> Weighing:

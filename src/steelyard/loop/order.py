@@ -81,10 +81,18 @@ def job(words: Mapping[str, Any]) -> Job:
         candidate_seconds=stated.seconds(str(words.get("candidate_time")), "--candidate-time"),
         candidate_memory_mb=_memory(words),
         warnings=warnings,
-        on=words.get("on"),
+        on=_cluster(words),
         machine_prices=machine_prices(words),
         mlflow=words.get("mlflow"),
     )
+
+
+def _cluster(words: Mapping[str, Any]) -> str | None:
+    """The cluster to weigh on: `ray` or `ray://HOST:PORT`."""
+    said = words.get("on")
+    if said is not None and said != "ray" and not str(said).startswith("ray://"):
+        raise UsageError(f"--on names a Ray cluster, got '{said}'", "--on ray, or --on ray://HOST:10001")
+    return None if said is None else str(said)
 
 
 def _memory(words: Mapping[str, Any]) -> float | None:
