@@ -91,7 +91,7 @@ def test_what_is_not_understood_is_refused(digits: tuple[Any, Any], words: dict[
     with pytest.raises(UsageError, match="unknown setting 'speed'"):
         steelyard.weigh(mnist_model(), digits, speed="high", **words)
     with pytest.raises(DataError, match="got int"):
-        steelyard.weigh(mnist_model(), 3, **words)  # type: ignore[arg-type]
+        steelyard.weigh(mnist_model(), 3, **words)
     with pytest.raises(DataError, match="data is a path"):
         steelyard.weigh(mnist_model(), lambda: digits, **words)
     with pytest.raises(DataError, match="Python objects"):
