@@ -10,7 +10,7 @@ import msgspec
 from steelyard.cluster.far import NodeLost
 from steelyard.cluster.node import Node
 from steelyard.records.base import from_json, to_json
-from steelyard.records.errand import Greeting, Measured, Message
+from steelyard.records.errand import Failed, Greeting, Measured, Message
 from steelyard.records.machine import Machine
 
 
@@ -22,6 +22,8 @@ class FakeNode:
     label: str = ""
     lost_after: int | None = None
     version: str | None = None
+    fails: str = ""
+    """What every search here ends with."""
     as_machine: Machine | None = None
     asked: list[str] = field(default_factory=list)
     heard: Callable[[Message], None] = lambda _: None
@@ -37,6 +39,8 @@ class FakeNode:
             self.halt()
             raise NodeLost(f"{self.name} went away: told to")
         self.asked.append(method)
+        if self.fails and method in ("begin", "told"):
+            return to_json([Failed(name="ModelError", message=self.fails)])
         answer: bytes = getattr(self._node, method)(*arguments) or b""
         if method == "greet" and self.version:
             greeting = from_json(answer, Greeting)
