@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ def helpers_on_the_path() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def turns_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+def turns_of_their_own() -> Iterator[None]:
     """Tests that run side by side need not take turns at timing: programs do that within one temporary folder."""
-    place = str(tmp_path_factory.mktemp("turns"))
-    os.environ["TMPDIR"] = tempfile.tempdir = place
+    with tempfile.TemporaryDirectory(prefix="steelyard-tests-") as place:
+        Path(place).chmod(0o1777)  # as the system's: some tests, and a server that they start, run as another user
+        os.environ["TMPDIR"] = tempfile.tempdir = place
+        yield
 
 
 @pytest.fixture(scope="session")
