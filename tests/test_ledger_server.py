@@ -218,6 +218,20 @@ def test_a_question_waits_for_the_server(server: postgres.Server, url: str, outa
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_note_that_cannot_be_written_does_not_end_the_run(
+    server: postgres.Server, url: str, outages: Outages
+) -> None:
+    with Ledger.open(url, outages) as ledger:
+        ledger.remember("s", "first", "m")
+        with away(server):
+            ledger.remember("s", "second", "m")
+            assert "what was searched is not noted" in ledger.notices[0]
+        time.sleep(outage.FIRST_PAUSE_S * 2)
+        ledger.remember("s", "third", "m")
+        assert ledger.recall("s", "m") == "third"
+
+
+@pytest.mark.usefixtures("impatient")
 def test_when_it_stays_away_the_next_run_hands_over(server: postgres.Server, url: str, outages: Outages) -> None:
     with away(server), pytest.raises(UsageError, match="cannot be used"):
         Ledger.open(url, outages)

@@ -36,7 +36,7 @@ def test_a_node_killed_under_measurement(tmp_path: Path, alone: list[str]) -> No
         x, y = arrays["x"][:500].astype(np.float32) / 255, arrays["y"][:500].astype(np.int64)
     np.savez(tmp_path / "val.npz", x=x, y=y)
     script = str(Path(__file__).with_name("two_nodes.py"))
-    demands = ["--data", "val.npz", "--p95", "20ms", "--quality-drop", "5%", "--within", "8s", "--format", "json"]
+    demands = ["--data", "val.npz", "--p95", "20ms", "--quality-drop", "5%", "--within", "6s", "--format", "json"]
     done = subprocess.run(
         [*alone, sys.executable, script, str(tmp_path), str(mnist_model()), *demands],
         capture_output=True, text=True, timeout=300, check=False,

@@ -42,7 +42,7 @@ def job(tmp_path: Path) -> Job:
     with np.load(mnist_test(), allow_pickle=False) as arrays:
         x, y = arrays["x"][:500].astype(np.float32) / 255, arrays["y"][:500].astype(np.int64)
     np.savez(tmp_path / "val.npz", x=x, y=y)
-    words = {"latency": "p95=20ms", "quality_drop": "5%", "within": "5s", "work": str(tmp_path / "work")}
+    words = {"latency": "p95=20ms", "quality_drop": "5%", "within": "3s", "work": str(tmp_path / "work")}
     places = {"model": str(mnist_model()), "data": str(tmp_path / "val.npz"), "out": str(tmp_path / "plan")}
     return order.job(words | places)
 

@@ -124,6 +124,13 @@ class Ledger:
 
     def remember(self, subject_key: str, info_json: str, machine: str = "") -> None:
         """Note what a subject was (on one machine), in place of what was noted before."""
+        if self._bridge is None:
+            self._note(subject_key, info_json, machine)
+            return
+        lost = f"the ledger {self._name} stayed away: what was searched is not noted there, the measurements are kept"
+        self._bridge.ask(lambda: self._note(subject_key, info_json, machine), lambda: self.notices.append(lost))
+
+    def _note(self, subject_key: str, info_json: str, machine: str) -> None:
         from sqlalchemy import text
 
         query = text(
