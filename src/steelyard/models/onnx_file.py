@@ -14,7 +14,7 @@ from steelyard.models.onnx_tensors import (
     external_files,
     require_memory_below,
 )
-from steelyard.records.model import ModelInfo, TensorInfo
+from steelyard.records.model import LAYERS, ModelInfo, TensorInfo
 
 _LARGEST_MESSAGE = 2**31 - 1
 _STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training", "ai.onnx.training")
@@ -50,6 +50,7 @@ def _inspected(path: Path, max_bytes: int) -> ModelInfo:
         size=size,
         sha256=sha256_of(folder / name for name in (path.name, *names)),
         operators=tuple(sorted({node.op_type for graph in all_graphs(model) for node in graph.node})),
+        layers=sum(node.op_type in LAYERS for graph in all_graphs(model) for node in graph.node),
         detail=_detail(model),
     )
 

@@ -18,7 +18,7 @@ from xml.parsers import expat
 
 from steelyard.errors import ModelError
 from steelyard.models.files import require_below, resolve_inside, sha256_of, size_of_plain_file, unreadable
-from steelyard.records.model import ModelInfo, TensorInfo
+from steelyard.records.model import LAYERS, ModelInfo, TensorInfo
 
 NUMPY_NAMES: Mapping[str, str] = {
     "f16": "float16",
@@ -63,6 +63,7 @@ def inspect_openvino(path: Path, max_bytes: int) -> ModelInfo:
         size=xml_size + bin_size,
         sha256=sha256_of((path, weights)),
         operators=tuple(sorted(network.operators - {"Const", "Parameter", "Result"})),
+        layers=network.layers,
         detail=network.detail(),
     )
 
@@ -74,6 +75,7 @@ class _Network:
         self.version = "?"
         self.made_by = ""
         self.operators: set[str] = set()
+        self.layers = 0
         self.constants: list[tuple[str, Mapping[str, str]]] = []
         self.declared: list[tuple[str, Mapping[str, str]]] = []
         self._open: list[tuple[str, Mapping[str, str]]] = []
@@ -84,7 +86,9 @@ class _Network:
         if not self._open:
             self._read_root(tag, attributes)
         elif tag == "layer":
-            self.operators.add(attributes.get("type", "?"))
+            kind = attributes.get("type", "?")
+            self.operators.add(kind)
+            self.layers += kind in LAYERS
         elif tag == "data" and self._open[-1][0] == "layer":
             self._read_data(self._open[-1][1], attributes)
         elif tag in ("MO_version", "Runtime_version") or attributes.get("name") == "OpenVINO Runtime":

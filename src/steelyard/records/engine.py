@@ -63,9 +63,8 @@ class VariantSpec(Record):
     maker: str
     """Dotted path of `make(source: Path, into: Path, calibration: Mapping[str, Array], **settings) -> Path`.
 
-    Calibration items that differ in length are a ragged array: [items] of objects, each an array without the first axis.
-
-    `source` is the model's main file, `into` an empty folder, the result the main file made in it."""
+    `source` is the model's main file, `into` an empty folder, the result the main file made in it. Calibration items
+    that differ in length are a ragged array: [items] of objects, each an array without the first axis."""
     reads: tuple[ModelFormat, ...]
     writes: ModelFormat | None
     """None: the format of the source."""

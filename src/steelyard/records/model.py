@@ -8,6 +8,12 @@ from steelyard.records.base import Record
 
 ModelFormat = Literal["onnx", "openvino"]
 
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "Convolution", "GroupConvolution", "ConvolutionBackpropData"})
+PRODUCTS = frozenset({"MatMul", "Gemm"})
+RECURRENT = frozenset({"LSTM", "GRU", "RNN", "LSTMSequence", "GRUSequence", "RNNSequence", "TensorIterator"})
+LAYERS = CONVOLUTIONS | PRODUCTS | RECURRENT
+"""Operator types, in ONNX and in OpenVINO, that multiply by weights."""
+
 
 class TensorInfo(Record):
     """One input or output: numpy dtype name, and a shape in which None is a dimension that may vary."""
@@ -38,6 +44,8 @@ class ModelInfo(Record):
     """Hash over the contents of all files, in the order of `files`."""
     operators: tuple[str, ...] = ()
     """Operator types in the graph, sorted, each once."""
+    layers: int = 0
+    """Operators that multiply by weights: convolutions, matrix products, recurrent layers."""
     detail: str = ""
     """For people: opset, producer."""
     alone: bool = False

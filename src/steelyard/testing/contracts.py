@@ -20,6 +20,7 @@ from steelyard.records.engine import Array, RuntimeSpec, Session, SessionSetting
 from steelyard.records.model import ModelFormat
 from steelyard.runtimes import RUNTIMES, installed_version, open_with
 from steelyard.testing import tiny_model
+from steelyard.testing.samples import Sample
 from steelyard.variants import make_with
 
 _SUFFIXES: Mapping[ModelFormat, str] = {"onnx": ".onnx", "openvino": ".xml"}
@@ -52,8 +53,8 @@ def check_runtime(spec: RuntimeSpec) -> None:
             _check_refusals(spec, Path(folder), form)
 
 
-def check_variant(spec: VariantSpec) -> None:
-    """Raises AssertionError unless the variant keeps its contract.
+def check_variant(spec: VariantSpec, sample: Sample = tiny_model) -> None:
+    """Raises AssertionError unless the variant keeps its contract, on a model that it can be made of.
 
     From every format that it reads it makes a model inside the folder it is given and writes nowhere else, leaves the
     source as it was, makes the same again when asked again, and each installed runtime that it names opens the result
@@ -62,7 +63,7 @@ def check_variant(spec: VariantSpec) -> None:
     _require(spec.reads, f"{spec.name} reads no format")
     for form in spec.reads:
         with tempfile.TemporaryDirectory() as folder:
-            _check_making(spec, Path(folder), form)
+            _check_making(spec, sample, Path(folder), form)
 
 
 def _require(condition: object, message: str) -> None:
@@ -139,22 +140,24 @@ def _check_refusals(spec: RuntimeSpec, folder: Path, form: ModelFormat) -> None:
         raise AssertionError(f"{spec.name} opens a {path.stem} file as if it were a model")
 
 
-def _check_making(spec: VariantSpec, folder: Path, form: ModelFormat) -> None:
-    source = tiny_model.write(folder / "source", form)
+def _check_making(spec: VariantSpec, sample: Sample, folder: Path, form: ModelFormat) -> None:
+    source = sample.write(folder / "source", form)
     before = _contents(folder)
-    made = _made(spec, source, folder / "first")
-    again = _made(spec, source, folder / "second")
+    made = _made(spec, sample, source, folder / "first")
+    again = _made(spec, sample, source, folder / "second")
     after = {name: content for name, content in _contents(folder).items() if name.parts[0] not in ("first", "second")}
     _require(after == before, f"{spec.name} changes files outside its folder: {_differing(before, after)}")
     wanted = _SUFFIXES[spec.writes or form]
     _require(made.suffix == wanted, f"{spec.name} says it writes {wanted} files, but made {made.name}")
     same = _contents(folder / "first") == _contents(folder / "second")
-    _check_running(spec, made, None if same else again)
+    if spec.runtimes:
+        _check_running(spec, sample, made, None if same else again)
 
 
-def _made(spec: VariantSpec, source: Path, into: Path) -> Path:
+def _made(spec: VariantSpec, sample: Sample, source: Path, into: Path) -> Path:
     into.mkdir()
-    calibration = tiny_model.items(_CALIBRATION_ITEMS) if spec.calibrates else {}
+    calibrates = spec.calibrates or spec.after
+    calibration = sample.items(_CALIBRATION_ITEMS) if calibrates else {}
     with _elsewhere() as elsewhere:
         try:
             made = make_with(spec, source, into, calibration)
@@ -174,7 +177,7 @@ def _elsewhere() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _check_running(spec: VariantSpec, made: Path, again: Path | None) -> None:
+def _check_running(spec: VariantSpec, sample: Sample, made: Path, again: Path | None) -> None:
     form: ModelFormat = "onnx" if made.suffix == ".onnx" else "openvino"
     unknown = [name for name in spec.runtimes if name not in RUNTIMES]
     _require(not unknown, f"{spec.name} names runtimes that are not in the table: {unknown}")
@@ -185,18 +188,20 @@ def _check_running(spec: VariantSpec, made: Path, again: Path | None) -> None:
         _require(shared or len(readers) > 1, f"{spec.name}: {runtime.name} computes in none of {spec.precisions}")
         for precision in shared if installed_version(runtime) else ():
             if not _lacks(runtime, made, precision):
-                _check_result(spec, runtime, precision, made, again)
+                where = f"{spec.name} in {runtime.name}, {precision}"
+                _check_result(where, sample, runtime, precision, made, again)
 
 
-def _check_result(spec: VariantSpec, runtime: RuntimeSpec, precision: str, made: Path, again: Path | None) -> None:
-    where = f"{spec.name} in {runtime.name}, {precision}"
+def _check_result(
+    where: str, sample: Sample, runtime: RuntimeSpec, precision: str, made: Path, again: Path | None
+) -> None:
     settings = SessionSettings(precision=precision)
     first = _opened(runtime, made, settings)
     other = _opened(runtime, again, settings) if again else first
     for count in _BATCHES:
-        inputs = tiny_model.items(count, seed=3)
+        inputs = sample.items(count, seed=3)
         got = first.run(0, inputs)[0]
-        shape = tiny_model.answers(inputs).shape
+        shape = sample.answers(inputs).shape
         _require(got.shape == shape, f"{where}: expected answers of the original's shape {shape}, got {got.shape}")
         _require(np.isfinite(got).all(), f"{where}: answers are not finite")
         equal = np.array_equal(got, other.run(0, inputs)[0])

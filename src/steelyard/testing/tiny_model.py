@@ -60,12 +60,18 @@ def _write_onnx(folder: Path) -> Path:
 
 
 def _write_openvino(folder: Path) -> Path:
+    source = _write_onnx(folder)
+    path = to_openvino(source)
+    source.unlink()
+    return path
+
+
+def to_openvino(source: Path) -> Path:
+    """The ONNX model at `source` as an IR beside it."""
     # See runtimes/openvino.py: this keeps OpenVINO from the network.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    path = folder / "tiny.xml"
-    source = _write_onnx(folder)
+    path = source.with_suffix(".xml")
     openvino.save_model(openvino.Core().read_model(str(source)), str(path), compress_to_fp16=False)
-    source.unlink()
     return path

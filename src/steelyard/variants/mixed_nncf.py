@@ -1,0 +1,137 @@
+"""8 bits by NNCF, except for the layers in which they cost the most quality per millisecond."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steelyard.records.engine import Array
+from steelyard.variants import sensitivity
+from steelyard.variants.int8_nncf import batch_of, quantise
+from steelyard.variants.openvino_ir import nncf, openvino, read, write
+
+_SHAPES = frozenset({"Pad", "Reshape", "Result", "ShapeOf", "Squeeze", "Tile", "Transpose", "Unsqueeze"})
+_PARTS = frozenset({"Broadcast", "Concat", "Gather", "MaxPool", "Slice", "Split", "StridedSlice", "VariadicSplit"})
+_PASSING = _SHAPES | _PARTS | {"Convert"}
+"""These hand values on: they compute nothing that could lose by 8 bits."""
+
+
+def study(source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
+    """The model at `source` as an IR in float, and its layers, the costliest first, in a file beside it."""
+    model = read(source)
+    # Corrected biases make up for what a layer loses by 8 bits: one layer that is left in float would be off by them.
+    plain = nncf.AdvancedQuantizationParameters(disable_bias_correction=True)
+    quantised = quantise(model.clone(), calibration, advanced_parameters=plain)
+    batches = sensitivity.some(calibration, batch_of(model))
+    layers = _layers(quantised)
+    owner = _owners(quantised, layers)
+    times = (_profile(each, owner, batches[0]) for each in (model, quantised))
+    studied = sensitivity.study(list(layers), lambda names: _answers(_only(quantised, layers, names), batches), *times)
+    sensitivity.keep(studied, into)
+    return write(model, into)
+
+
+def make(source: Path, into: Path, calibration: Mapping[str, Array], layers: int) -> Path:
+    """The model that was studied, in 8 bits but for its `layers` costliest layers."""
+    in_float = sensitivity.names_of(sensitivity.costliest(source.parent, layers))
+    target = write(quantise(read(source), calibration, in_float=in_float), into)
+    shutil.copyfile(source.parent / sensitivity.FILE, into / sensitivity.FILE)
+    return target
+
+
+def _layers(model: Any) -> dict[str, set[str]]:
+    """The operators that read quantised tensors, and the names of the quantisers that they read by."""
+    found = {}
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() not in _PASSING and operation.get_type_name() != "FakeQuantize":
+            read_by = set(_quantisers_before(operation))
+            if read_by:
+                found[operation.get_friendly_name()] = read_by
+    return found
+
+
+def _quantisers_before(operation: Any) -> Iterator[str]:
+    waiting = [value.get_source_output().get_node() for value in operation.inputs()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_type_name() == "FakeQuantize":
+            yield node.get_friendly_name()
+        elif node.get_type_name() in _PASSING:
+            waiting.extend(value.get_source_output().get_node() for value in node.inputs())
+
+
+def _only(model: Any, layers: Mapping[str, set[str]], names: Sequence[str]) -> Any:
+    """The model with only these layers in 8 bits: all quantisers that they do not read by are passed by."""
+    wanted = {quantiser for name in names for quantiser in layers[name]}
+    other = model.clone()
+    for operation in other.get_ops():
+        if operation.get_type_name() == "FakeQuantize" and operation.get_friendly_name() not in wanted:
+            for reader in operation.output(0).get_target_inputs():
+                reader.replace_source_output(operation.input_value(0))
+    return other
+
+
+def _compiled(model: Any) -> Any:
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": "1",
+        "NUM_STREAMS": "1",
+        "PERF_COUNT": "YES",
+    }
+    return openvino.Core().compile_model(model, "CPU", settings)
+
+
+def _answers(model: Any, batches: Sequence[Mapping[str, Array]]) -> list[Array]:
+    """All outputs for all batches, one after the other."""
+    request = _compiled(model).create_infer_request()
+    return [output.copy() for batch in batches for output in request.infer(dict(batch)).values()]
+
+
+def _owners(model: Any, layers: Mapping[str, set[str]]) -> dict[str, str]:
+    """By the name of an operator: the layer whose time it counts towards, itself or the one before it."""
+    owner: dict[str, str] = {}
+    for operation in model.get_ordered_ops():
+        name = operation.get_friendly_name()
+        reads = [value.get_source_output().get_node().get_friendly_name() for value in operation.inputs()]
+        whose = name if name in layers else next((owner[each] for each in reads if each in owner), "")
+        if whose:
+            owner[name] = whose
+    return owner
+
+
+def _profile(model: Any, owner: Mapping[str, str], batch: Mapping[str, Array]) -> Callable[[str], float]:
+    """How many milliseconds a layer takes in this model, by its name."""
+    compiled = _compiled(model)
+    request = compiled.create_infer_request()
+    quickest: dict[str, float] = defaultdict(lambda: float("inf"))
+    for _ in sensitivity.profiled():
+        request.infer(dict(batch))
+        for kernel in request.get_profiling_info():
+            quickest[kernel.node_name] = min(quickest[kernel.node_name], kernel.real_time.total_seconds() * 1e3)
+    total: dict[str, float] = defaultdict(float)
+    for operation in compiled.get_runtime_model().get_ops():
+        made_of = str(operation.get_rt_info()["originalLayersNames"].value).split(",")
+        name = operation.get_friendly_name()
+        if name in quickest:
+            total[_whose(made_of, owner)] += quickest[name]
+    return lambda layer: total[layer]
+
+
+def _whose(made_of: Sequence[str], owner: Mapping[str, str]) -> str:
+    """The layer to which a kernel belongs that OpenVINO fused of these operators; one of its own before all others."""
+    found = [owner[name] for name in map(_known(owner), made_of) if name]
+    own = [layer for layer in found if layer in made_of]
+    return next(iter(own or found), "")
+
+
+def _known(owner: Mapping[str, str]) -> Callable[[str], str]:
+    def known(name: str) -> str:
+        """What OpenVINO adds it names after the operator: `NAME/DequantizationMultiply`."""
+        while name and name not in owner:
+            name = name.rpartition("/")[0]
+        return name
+
+    return known
