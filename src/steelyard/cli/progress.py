@@ -17,6 +17,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from steelyard.search import Event
 
 
+NEWS = ("ledger", "cluster", "waiting")
+"""Stages of which every event is told, not only the first: each says something that happened."""
+
+
 @contextlib.contextmanager
 def stoppable(console: Console) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C (or SIGTERM) sets; the second ends the program at once.
@@ -90,7 +94,7 @@ def _lines(console: Console) -> Callable[[Event], None]:
     last = [""]
 
     def show(event: Event) -> None:
-        if event.stage != last[0]:
+        if event.stage != last[0] or event.stage in NEWS:
             last[0] = event.stage
             best = f" (best so far: {event.best})" if event.best else ""
             console.print(f"{event.stage}: {event.text}{best}", highlight=False, soft_wrap=True)
