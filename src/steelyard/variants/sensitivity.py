@@ -26,7 +26,6 @@ from steelyard.errors import CandidateFailure
 from steelyard.records.base import Record, from_json, to_json
 from steelyard.records.engine import Array
 from steelyard.variants.calibration import as_one
-from steelyard.variants.calibration import as_one
 
 FILE = "layers.json"
 ITEMS = 16
