@@ -16,7 +16,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from steelyard.search import Event
 
-
 NEWS = ("ledger", "cluster", "waiting")
 """Stages of which every event is told, not only the first: each says something that happened."""
 
