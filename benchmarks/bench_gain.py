@@ -32,9 +32,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import banking77
+import msgspec
 import numpy as np
 from bench_weigh import JOBS
 from gain.open_loop import load, poisson, post
+
+from steelyard.data.sequences import read_items
+from steelyard.records.base import from_json
+from steelyard.records.data import Prepared
 
 OLIVE_ITEMS, OLIVE_S = 1000, "120"
 """How many items Olive may look at, and for how long each of its two searches lasts."""
@@ -74,6 +80,8 @@ class Case:
 
 def weighed(name: str, folder: Path) -> Case:
     """Weigh the model for the bound and make requests of the items that judged it."""
+    if name == "minilm":
+        banking77.classifier()
     words = JOBS[name]
     at = words.index("--p95")
     words = [*words[:at], "--p95", f"{BOUNDS_MS[name]:g}ms", *words[at + 2 :]]
@@ -81,20 +89,50 @@ def weighed(name: str, folder: Path) -> Case:
     command += ["--within", "4min", "--format", "json"]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
     plan = json.loads(done.stdout)
-    arrays = {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob(".steelyard/**/judging/*.npy"))}
-    items = [{n: np.ascontiguousarray(a[i]) for n, a in arrays.items()} for i in range(32)]
+    prepared = prepared_in(folder)
+    arrays = judging(prepared, 128 if any(array.lengths for array in prepared.judging.values()) else 32)
+    count = min(len(array) for array in arrays.values())
+    items = [{n: np.ascontiguousarray(a[i]) for n, a in arrays.items()} for i in range(count)]
     inputs = folder / "inputs.json"
-    inputs.write_text(
-        json.dumps(
-            [{"name": n, "dtype": a.dtype.name, "shape": a.shape[1:]} for n, a in items[0].items() for a in [a[None]]]
-        )
-    )
+    inputs.write_text(json.dumps(told_inputs(prepared, items[0])))
     text = [
         post("/predict", json.dumps({n: a.tolist() for n, a in one.items()}).encode(), "application/json")
         for one in items
     ]
     raw = [post("/predict", b"".join(a.tobytes() for a in one.values()), "application/octet-stream") for one in items]
     return Case(name, Path(words[0]), folder / "steelyard-plan", plan, inputs, text, raw)
+
+
+def prepared_in(folder: Path) -> Prepared:
+    """The data as the weighing in `folder` prepared it."""
+    file = next(folder.glob(".steelyard/data/*/prepared.json"))
+    return msgspec.structs.replace(from_json(file.read_bytes(), Prepared), folder=str(file.parent))
+
+
+def judging(prepared: Prepared, items: int) -> dict[str, Any]:
+    """The first items that judged, per model input; ragged where they differ in length."""
+    items = min(items, prepared.items_select + prepared.items_confirm)
+    return {name: read_items(Path(prepared.folder), array, 0, items) for name, array in prepared.judging.items()}
+
+
+def told_inputs(prepared: Prepared, item: dict[str, Any]) -> dict[str, Any]:
+    """What the servers must know of the inputs, see `gain/bodies.py`."""
+    inputs = [
+        {"name": n, "dtype": a.dtype.name, "shape": [None, *a.shape[1:]] if prepared.judging[n].lengths else a.shape}
+        for n, a in item.items()
+    ]
+    return {"inputs": inputs, "pad": prepared.pad, "fills": {n: a.fill for n, a in prepared.judging.items()}}
+
+
+def filled_up(array: Any, fill: float) -> Any:
+    """Items of different length as one array, for who knows no lengths."""
+    if array.dtype != object:
+        return array
+    longest = max(len(item) for item in array)
+    whole = np.full((len(array), longest, *array[0].shape[1:]), fill, array[0].dtype)
+    for place, item in enumerate(array):
+        whole[place, : len(item)] = item
+    return whole
 
 
 @contextmanager
@@ -107,7 +145,9 @@ def served(way: str, case: Case) -> Iterator[int]:
     else:
         command = [str(HERE / "plain.py"), {"plain": "torch", "careful": "ort"}[way], str(case.model)]
         command += [str(port), str(case.inputs)]
-    process = subprocess.Popen([sys.executable, *command], env=os.environ | (MALLOC if way == "plain" else {}))
+    # Beside this file the servers find what they share.
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)} | (MALLOC if way == "plain" else {})
+    process = subprocess.Popen([sys.executable, *command], env=environment)
     try:
         _wait_for(port, process)
         yield port
@@ -160,9 +200,10 @@ def saturated(port: int, requests: Sequence[bytes]) -> float:
 def chosen_by_olive(case: Case, python: str) -> Case:
     """The case with what Olive chooses, given the same items."""
     folder = case.bundle.parent
-    prepared = next(folder.glob(".steelyard/**/judging")).parent
-    labels = np.load(prepared / "labels.npy")[:OLIVE_ITEMS]
-    inputs = {f"input:{f.stem}": np.load(f, mmap_mode="r")[:OLIVE_ITEMS] for f in (prepared / "judging").glob("*.npy")}
+    prepared = prepared_in(folder)
+    labels = np.load(Path(prepared.folder) / "labels.npy")[:OLIVE_ITEMS]
+    arrays = judging(prepared, OLIVE_ITEMS)
+    inputs = {f"input:{n}": filled_up(array, prepared.judging[n].fill) for n, array in arrays.items()}
     np.savez(folder / "olive.npz", labels=labels, **inputs)
     script = [python, str(HERE / "olive_choice.py"), str(case.model), str(folder / "olive.npz")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

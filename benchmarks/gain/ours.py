@@ -3,7 +3,7 @@
     python ours.py BUNDLE PORT INPUTS.json BOUND_MS       what `steelyard weigh` chose
     python ours.py OLIVE_OUT PORT INPUTS.json BOUND_MS    what Olive chose (see `olive_choice.py`), served alike
 
-INPUTS.json as for `plain.py`. `steelyard serve` will take its place.
+INPUTS.json: see `bodies.py`. `steelyard serve` will take its place.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import uvicorn
+from gain.bodies import Bodies
 
 from steelyard.bundle import read_bundle
 from steelyard.records.engine import Session, SessionSettings
 from steelyard.runtimes import open_session
 from steelyard.scheduling import Profile, profile, profile_of
+from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.dispatcher import Dispatcher
 
 PLANNED_QUANTILE = 0.9
 LARGEST_BATCH = 32
-INPUTS: list[dict[str, Any]] = json.loads(Path(sys.argv[3]).read_text())
-SIZES = [int(np.dtype(one["dtype"]).itemsize * np.prod(one["shape"])) for one in INPUTS]
+BODIES = Bodies(sys.argv[3])
+ASSEMBLY = Assembly({each.name: Growth(1, BODIES.fills[each.name]) for each in BODIES.inputs if each.grows}, BODIES.pad)
+TYPICAL_STEPS = 16
+"""Of a request that stands for the others where items differ in length."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,13 @@ class Model:
 
     def serve(self, stream: int, bodies: Sequence[bytes]) -> list[bytes]:
         """One raw answer a raw request."""
-        inputs, at = {}, 0
-        for one, size in zip(INPUTS, SIZES, strict=True):
-            rows = b"".join([body[at : at + size] for body in bodies])
-            inputs[one["name"]] = np.frombuffer(rows, one["dtype"]).reshape(-1, *one["shape"])
-            at += size
-        return [row.tobytes() for row in self.session.run(stream, inputs)[0]]
+        if not BODIES.grow:
+            return [row.tobytes() for row in self.session.run(stream, BODIES.batch(bodies))[0]]
+        answers: dict[int, bytes] = {}
+        for run in ASSEMBLY.runs([BODIES.item(body) for body in bodies]):
+            rows = self.session.run(stream, run.inputs)[0]
+            answers |= {place: row.tobytes() for place, row in zip(run.places, rows, strict=False)}
+        return [answers[place] for place in range(len(bodies))]
 
 
 def of_bundle(folder: Path) -> Model:
@@ -90,7 +94,8 @@ def of_olive(folder: Path) -> Model:
 
 def _seconds(model: Model, size: int) -> float:
     """The time of one batch: the nearly slowest of ten."""
-    body, took = bytes(sum(SIZES)), []
+    steps = {each.name: TYPICAL_STEPS if each.grows else 1 for each in BODIES.inputs}
+    body, took = bytes(sum(each.step_bytes * steps[each.name] for each in BODIES.inputs)), []
     for _ in range(10):
         start = time.perf_counter()
         model.serve(0, [body] * size)

@@ -3,22 +3,21 @@
     python plain.py torch MODEL.onnx PORT INPUTS.json   JSON lists in, JSON out, torch eager
     python plain.py ort MODEL.onnx PORT INPUTS.json     raw bytes in and out, ONNX Runtime as it comes
 
-INPUTS.json: for each model input its name, dtype and shape of one item; a raw body holds the inputs one after another.
+INPUTS.json: see `bodies.py`.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
+from gain.bodies import Bodies
 
-INPUTS: list[dict[str, Any]] = json.loads(Path(sys.argv[4]).read_text())
+BODIES = Bodies(sys.argv[4])
 
 
 def torch_app(model: Path) -> FastAPI:
@@ -35,7 +34,7 @@ def torch_app(model: Path) -> FastAPI:
     @app.post("/predict")
     async def predict(request: Request) -> dict[str, Any]:
         body = await request.json()
-        inputs = {one["name"]: np.asarray([body[one["name"]]], one["dtype"]) for one in INPUTS}
+        inputs = {each.name: np.asarray([body[each.name]], each.dtype) for each in BODIES.inputs}
         return {"outputs": session.run(0, inputs)[0].tolist()}
 
     return app
@@ -46,24 +45,14 @@ def ort_app(model: Path) -> FastAPI:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    sizes = [int(np.dtype(one["dtype"]).itemsize * np.prod(one["shape"])) for one in INPUTS]
     app = FastAPI()
 
     @app.post("/predict")
     async def predict(request: Request) -> Response:
-        body = await request.body()
-        outputs = session.run(None, _unpacked(body, sizes))
+        outputs = session.run(None, BODIES.item(await request.body()))
         return Response(outputs[0].tobytes(), media_type="application/octet-stream")
 
     return app
-
-
-def _unpacked(body: bytes, sizes: list[int]) -> Mapping[str, Any]:
-    inputs, at = {}, 0
-    for one, size in zip(INPUTS, sizes, strict=True):
-        inputs[one["name"]] = np.frombuffer(body[at : at + size], one["dtype"]).reshape(1, *one["shape"])
-        at += size
-    return inputs
 
 
 if __name__ == "__main__":
