@@ -77,7 +77,10 @@ def test_texts_of_different_length(tmp_path: Path) -> None:
             lines.write(json.dumps({"text": " ".join("_abcdefg"[n] for n in ids), "label": label}) + "\n")
     plan = judged(weighed(tmp_path, "reader.onnx", "--data", "texts.jsonl", "--tokenizer", "tokenizer.json"))
     assert any(told.startswith("items of different length: 4 to 11 steps") for told in plan["subject"]["told"])
-    assert read_plan(tmp_path / "steelyard-plan").subject.settings["data"]["tokenizer"] == "tokenizer.json"
+    settings = read_plan(tmp_path / "steelyard-plan").subject.settings
+    assert settings["data"]["tokenizer"] == "tokenizer.json"
+    assert settings["together"]["pad"]
+    assert settings["together"]["grows"]["input_ids"] == {"axis": 1, "fill": 0}
 
 
 def test_series_of_different_length_and_the_check_of_their_bundle(tmp_path: Path) -> None:

@@ -37,3 +37,13 @@ def together(prepared: Prepared, company: Company) -> Prepared:
     """The same data, to go into the model as was found to do no harm."""
     told = (*prepared.told, *company.told)
     return msgspec.structs.replace(prepared, alone=company.alone, pad=company.pad, told=told)
+
+
+def how_together(data: Prepared) -> dict[str, object]:
+    """How items go into the model together, for whoever serves it: one at a time, filled up, along which axes."""
+    grows = {
+        name: {"axis": array.axis, "fill": array.fill}
+        for name, array in data.judging.items()
+        if array.lengths is not None
+    }
+    return {"alone": data.alone, "pad": data.pad, "grows": grows}
