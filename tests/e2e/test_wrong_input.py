@@ -18,7 +18,7 @@ from command import Run
         (["--p95", "5parsecs"], "unknown unit"),
         (["--p0", "5ms"], "between 0 and 100"),
         (["--p95", "-5ms"], "needs a number with a unit"),
-        (["--quality", "good"], "needs a lower bound"),
+        (["--quality", "good"], "needs a bound"),
         (["--quality-drop", "200%"], "between 0 and 1"),
         (["--rate", "500"], "requests per unit of time"),
         (["--rate", "0/s"], "above 0"),

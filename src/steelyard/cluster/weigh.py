@@ -93,7 +93,8 @@ def _remember(kind: Kind, ledger: Ledger) -> None:
 
 def _seen_from_here(weighing: Weighing, job: Job, model: str) -> Weighing:
     """With the paths of this machine, not of the node."""
-    subject = msgspec.structs.replace(weighing.subject, model=model, settings={"data": job.data})
+    settings = weighing.subject.settings | {"data": job.data}
+    subject = msgspec.structs.replace(weighing.subject, model=model, settings=settings)
     return msgspec.structs.replace(weighing, subject=subject)
 
 
