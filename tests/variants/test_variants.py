@@ -10,24 +10,73 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from outlying import OUTLYING
 from steelyard.errors import CandidateFailure, ModelError, UsageError
 from steelyard.records.engine import Array, SessionSettings, VariantSpec
 from steelyard.runtimes import RUNTIMES, open_session
 from steelyard.testing import check_variant, tiny_model
-from steelyard.variants import VARIANTS, make, make_with
+from steelyard.testing.samples import Sample, tiny_pictures, tiny_transformer
+from steelyard.variants import VARIANTS, chain, make, make_with
 from steelyard.variants.calibration import Batches
 from steelyard.variants.onnx_quantising import needs_reduced_range
 from steelyard.variants.transformers import Operation, is_transformer
 
+ATTENDS = [
+    *("smoothed", "studied-static", "studied-nncf", "int8-smooth"),
+    *("int8-weights", "int8-weights-nncf", "int4-weights", "int4-weights-nncf"),
+    *("int8-static-mixed-1", "int8-static-mixed-4", "int8-nncf-mixed-4"),
+]
+SEES = ["input-85", "input-70", "input-70-int8-nncf"]
+OTHERS = [
+    *("original", "optimised", "tf32", "bf16", "fp16", "int8-dynamic", "int8-asymmetric", "int8-nncf"),
+    *("int8-percentile", "int8-entropy", "int8-static"),
+]
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
-def test_keeps_the_contract(name: str) -> None:
-    check_variant(VARIANTS[name])
+
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [
+        *((name, tiny_model) for name in OTHERS),
+        *((name, tiny_transformer()) for name in ATTENDS),
+        *((name, tiny_pictures()) for name in SEES),
+        ("int8-controlled", OUTLYING),
+    ],
+    ids=[*OTHERS, *ATTENDS, *SEES, "int8-controlled"],
+)
+def test_keeps_the_contract(name: str, sample: Sample) -> None:
+    check_variant(VARIANTS[name], sample)
+
+
+def test_every_maker_is_held_against_the_contract() -> None:
+    checked = {VARIANTS[name].maker for name in (*OTHERS, *ATTENDS, *SEES, "int8-controlled")}
+    assert checked == {spec.maker for spec in VARIANTS.values()}
 
 
 def test_the_tables_fit_each_other() -> None:
     assert {name: spec.name for name, spec in VARIANTS.items()} == {name: name for name in VARIANTS}
     assert {runtime for spec in VARIANTS.values() for runtime in spec.runtimes} == set(RUNTIMES)
+    for spec in VARIANTS.values():
+        for base in chain(spec.name)[:-1]:
+            assert set(spec.reads) <= set(base.reads), f"{spec.name} is made of {base.name}"
+        assert (not spec.runtimes) == (spec.name in {other.after for other in VARIANTS.values()} - {*TRIED_AND_BASE})
+
+
+TRIED_AND_BASE = ("input-85", "input-70")
+
+
+def test_the_boldest_come_last() -> None:
+    tried = [name for name, spec in VARIANTS.items() if spec.runtimes]
+    assert tried[0] == "original"
+    for cautious, bold in [
+        ("bf16", "int8-dynamic"),
+        ("int8-weights", "int4-weights"),
+        ("int8-nncf-mixed-8", "int8-nncf-mixed-1"),
+        ("int8-nncf-mixed-1", "int8-nncf"),
+        ("int8-static-mixed-1", "int8-static"),
+        ("int8-static", "input-85"),
+        ("input-85", "input-70"),
+    ]:
+        assert tried.index(cautious) < tried.index(bold)
 
 
 def test_an_unknown_variant_is_the_users_mistake(tmp_path: Path) -> None:
@@ -35,7 +84,7 @@ def test_an_unknown_variant_is_the_users_mistake(tmp_path: Path) -> None:
         make("int4", tmp_path / "m.onnx", tmp_path / "out", {})
 
 
-@pytest.mark.parametrize("name", ["int8-static", "int8-nncf"])
+@pytest.mark.parametrize("name", ["int8-static", "int8-nncf", "int8-static-mixed-1"])
 def test_calibrating_needs_items(name: str, tmp_path: Path) -> None:
     source = tiny_model.write(tmp_path / "m", "onnx")
     with pytest.raises(CandidateFailure, match="needs calibration items") as caught:
@@ -43,21 +92,23 @@ def test_calibrating_needs_items(name: str, tmp_path: Path) -> None:
     assert caught.value.kind == "build"
 
 
-@pytest.mark.parametrize("name", ["optimised", "int8-dynamic", "int8-static", "int8-nncf"])
+@pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if "original" not in spec.maker])
 def test_a_tools_own_error_ends_in_one_line(name: str, tmp_path: Path) -> None:
     source = tmp_path / "m.onnx"
     source.write_bytes(b"this is no model")
-    with pytest.raises(CandidateFailure, match=rf"{name} cannot be made of m\.onnx: .") as caught:
+    made = chain(name)[0].name
+    with pytest.raises(CandidateFailure, match=rf"{made} cannot be made of m\.onnx: .") as caught:
         make(name, source, tmp_path / "out", tiny_model.items(4))
     assert caught.value.kind == "build"
     assert "\n" not in caught.value.message
     assert caught.value.__cause__ is not None
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", [*ATTENDS, "int8-dynamic", "int8-asymmetric", "int8-static", "optimised", "fp16"])
 def test_making_prints_nothing(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A child process answers its parent in writing: a progress bar in between would break the answer."""
-    make(name, tiny_model.write(tmp_path / "m", "onnx"), tmp_path / "out", tiny_model.items(8))
+    sample: Sample = tiny_transformer() if name in ATTENDS else tiny_model
+    make(name, sample.write(tmp_path / "m", "onnx"), tmp_path / "out", sample.items(8))
     assert tuple(capfd.readouterr()) == ("", "")
 
 
@@ -74,7 +125,13 @@ def graph_of(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-@pytest.mark.parametrize("name", ["int8-dynamic", "int8-static", "int8-nncf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("int8-dynamic", "int8-static", "int8-nncf", "int8-asymmetric", "int8-controlled", "int8-percentile"),
+        *("int8-static-mixed-1", "int8-nncf-mixed-1", "int8-weights", "int4-weights", "int8-weights-nncf"),
+    ],
+)
 def test_a_model_without_products_has_nothing_to_quantise(name: str, tmp_path: Path) -> None:
     source = tmp_path / "m.onnx"
     onnx.save(graph_of([helper.make_node("Sin", ["x"], ["s"]), helper.make_node("Abs", ["s"], ["y"])]), str(source))
@@ -141,18 +198,20 @@ def test_batches_cover_every_item_and_are_all_full() -> None:
     assert [each["x"].tolist() for each in Batches({"x": np.arange(2)}, 5)] == [[0, 1, 0, 1, 0]]
 
 
-def chain(*operations: tuple[str, str, str]) -> list[Operation]:
+def graph_in_order(*operations: tuple[str, str, str]) -> list[Operation]:
     return [Operation(kind, tuple(reads.split()), (made,)) for kind, reads, made in operations]
 
 
 def test_tells_a_transformer_from_a_classifier() -> None:
-    classifier = chain(("Conv", "x w", "a"), ("MatMul", "a v", "b"), ("Softmax", "b", "y"))
-    attention = chain(("MatMul", "x wq", "q"), ("MatMul", "q x", "s"), ("Softmax", "s", "p"), ("MatMul", "p x", "y"))
-    shared_weight = chain(("Transpose", "w", "wt"), ("MatMul", "x wt", "a"), ("Softmax", "a", "y"))
+    classifier = graph_in_order(("Conv", "x w", "a"), ("MatMul", "a v", "b"), ("Softmax", "b", "y"))
+    attention = graph_in_order(
+        ("MatMul", "x wq", "q"), ("MatMul", "q x", "s"), ("Softmax", "s", "p"), ("MatMul", "p x", "y")
+    )
+    shared_weight = graph_in_order(("Transpose", "w", "wt"), ("MatMul", "x wt", "a"), ("Softmax", "a", "y"))
     assert not is_transformer(classifier, ["x"])
     assert not is_transformer(shared_weight, ["x"])
     assert is_transformer(attention, ["x"])
-    assert is_transformer(chain(("LayerNormalization", "x g b", "y")), ["x"])
+    assert is_transformer(graph_in_order(("LayerNormalization", "x g b", "y")), ["x"])
 
 
 FAULTS = {

@@ -17,6 +17,8 @@ from steelyard.variants.calibration import Batches
 from steelyard.variants.openvino_ir import nncf, read, write
 from steelyard.variants.transformers import Operation, is_transformer
 
+NOTHING = "nothing to quantise: no operator of this model has an 8-bit form"
+
 Preset = Literal["", "performance", "mixed"]
 
 
@@ -50,7 +52,7 @@ def quantise(model: Any, calibration: Mapping[str, Array], *, in_float: Sequence
         **settings,
     )
     if quantisers(quantised) == before:
-        raise CandidateFailure("build", "nothing to quantise: no operator of this model has an 8-bit form")
+        raise CandidateFailure("build", NOTHING)
     return quantised
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,7 +17,7 @@ from steelyard.errors import CandidateFailure
 from steelyard.records.engine import Array
 from steelyard.variants import sensitivity
 from steelyard.variants.calibration import Batches
-from steelyard.variants.onnx_quantising import batch_of, bears_little, prepared_model
+from steelyard.variants.onnx_quantising import batch_of, bears_little, prepared_model, watched
 from steelyard.variants.qdq import operators, quantise, read_ranges, write_ranges
 from steelyard.variants.ranges import ranges
 from steelyard.variants.sensitivity import Layer
@@ -49,10 +47,9 @@ def study(source: Path, into: Path, calibration: Mapping[str, Array], per_channe
     seen = ranges(target, Batches(calibration, batch), operators(model.graph))
     write_ranges(seen, into / RANGES)
     with tempfile.TemporaryDirectory(dir=into) as folder:
-        whole, fast = Path(folder) / "whole.onnx", Path(folder) / "fast.onnx"
-        quantise(target, whole, seen, per_channel=per_channel, keep_activations=True)
-        quantise(target, fast, seen, per_channel=per_channel)
-        sensitivity.keep(_layers(target, whole, fast, sensitivity.some(calibration, batch)), into)
+        quantised = Path(folder) / "quantised.onnx"
+        quantise(target, quantised, seen, per_channel=per_channel, keep_activations=True)
+        sensitivity.keep(_layers(target, quantised, sensitivity.some(calibration, batch)), into)
     return target
 
 
@@ -69,12 +66,12 @@ def make(source: Path, into: Path, calibration: Mapping[str, Array], layers: int
     return target
 
 
-def _layers(prepared: Path, quantised: Path, fast: Path, batches: Sequence[Mapping[str, Array]]) -> list[Layer]:
+def _layers(prepared: Path, quantised: Path, batches: Sequence[Mapping[str, Array]]) -> list[Layer]:
     switch = _Switch(prepared, quantised)
     if not switch.names:
         raise CandidateFailure("build", "nothing to quantise: no operator of this model has an 8-bit form")
-    float_ms, int8_ms = (_profile(path, switch.owner, batches[0]) for path in (prepared, fast))
-    layers = sensitivity.study(switch.names, lambda names: _answers(switch.only(names), batches), float_ms, int8_ms)
+    saved = _saved(onnx.load(str(prepared)), switch.names, batches[0])
+    layers = sensitivity.study(saved, lambda names: _answers(switch.only(names), batches))
     expected = _answers(switch.only(()), batches)
 
     def traced(layer: Layer) -> Layer:
@@ -110,7 +107,6 @@ class _Switch:
             for node in given.graph.node
             if node.op_type not in _PASSING and made & set(self._int8.get(node.name, ()))
         ]
-        self.owner = _owners(given.graph, self.names)
         self._turning = Lock()
 
     def _take_weights(self, given: Any) -> None:
@@ -134,54 +130,25 @@ class _Switch:
         return [int8 if weights or not given.startswith(_GIVEN) else given for int8, given in pairs]
 
 
-def _owners(graph: Any, layers: Sequence[str]) -> dict[str, str]:
-    """By the name of an operator or of a tensor that it makes: the layer whose time it counts towards."""
-    owner: dict[str, str] = {}
-    for node in graph.node:
-        before = next((owner[name] for name in node.input if name in owner), "")
-        whose = node.name if node.name in layers else before
-        if whose:
-            owner |= dict.fromkeys((node.name, *node.output), whose)
-    return owner
-
-
-def _session(model: bytes | str, **settings: Any) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    for name, value in settings.items():
-        setattr(options, name, value)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def _saved(model: Any, layers: Sequence[str], batch: Mapping[str, Array]) -> dict[str, float]:
+    """The milliseconds that 8 bits save in each layer for this batch."""
+    stored = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.name in layers]
+    computed = sorted({name for node in nodes for name in (*node.input, node.output[0]) if name} - {*stored, *batch})
+    values = watched(model, computed).run(computed, batch)
+    shapes = stored | {name: values.shape for name, values in (*batch.items(), *zip(computed, values, strict=True))}
+    return {
+        node.name: sensitivity.saved_ms(
+            node.op_type, [shapes[name] for name in node.input if name], shapes[node.output[0]]
+        )
+        for node in nodes
+    }
 
 
 def _answers(model: bytes, batches: Sequence[Mapping[str, Array]]) -> list[Array]:
     """All outputs for all batches, one after the other."""
-    session = _session(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return [output for batch in batches for output in session.run(None, batch)]
-
-
-def _profile(path: Path, owner: Mapping[str, str], batch: Mapping[str, Array]) -> Callable[[str], float]:
-    """How many milliseconds a layer takes in this model, by its name."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        session = _session(str(path), enable_profiling=True, profile_file_prefix=f"{folder}/profile")
-        for _ in sensitivity.profiled():
-            session.run(None, batch)
-        times: dict[str, list[float]] = defaultdict(list)
-        for name, microseconds in _kernels(Path(session.end_profiling())):
-            times[name].append(microseconds / 1e3)
-    total: dict[str, float] = defaultdict(float)
-    for name, each in times.items():
-        total[owner.get(name, "")] += min(each)
-    return lambda layer: total[layer]
-
-
-def _kernels(profile: Path) -> Iterator[tuple[str, float]]:
-    """Operator or tensor name and microseconds of every kernel that ran.
-
-    ONNX Runtime names what it rewrites: a fused product in 8 bits `NAME_token_7`, one in blocks of channels after the
-    tensor that it makes, `TENSOR_nchwc`.
-    """
-    for event in json.loads(profile.read_text()):
-        name, _, kind = str(event.get("name", "")).rpartition("_kernel_")
-        if event.get("cat") == "Node" and kind == "time":
-            yield name.partition("_token_")[0].removesuffix("_nchwc"), float(event["dur"])

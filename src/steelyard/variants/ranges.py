@@ -38,7 +38,7 @@ def ranges(
 ) -> Ranges:
     """The ranges of all tensors around the operators of these types, by name."""
     whole = _whole(prepared, batches, operators)
-    if method == "minmax":
+    if method == "minmax" or not whole:
         return whole
     cut = {"percentile": percentile, "entropy": entropy}[method]
     counts = _counted(prepared, batches, whole)

@@ -1,9 +1,9 @@
 """Which layers cost the most quality per millisecond that 8 bits save in them.
 
 One layer at a time is computed in 8 bits and all others in float, on a few calibration items: how far the outputs then
-move from the original's is the layer's cost, and what a profile of the float model and of the 8-bit model says of it is
-its gain. Costs of single layers add up well as long as they are small, so layers are ranked once and returned to float
-in that order; whether a step of the ladder is enough is not judged here but by the race, on items that judge.
+move from the original's is the layer's cost; its gain follows from how much it multiplies and moves. Costs of single
+layers add up well as long as they are small, so layers are ranked once and returned to float in that order; whether a
+step of the ladder is enough is not judged here but by the race, on items that judge.
 
 After Z. Dong et al., "HAWQ-V2: Hessian aware trace-weighted quantization of neural networks", NeurIPS 2020, which ranks
 by the curvature of the loss instead, for which labels and gradients are needed; ranking by the outputs with one layer
@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import numpy as np
 from steelyard.errors import CandidateFailure
 from steelyard.records.base import Record, from_json, to_json
 from steelyard.records.engine import Array
+from steelyard.records.model import CONVOLUTIONS, PRODUCTS, RECURRENT
 from steelyard.variants.calibration import as_one
 
 FILE = "layers.json"
@@ -32,12 +32,12 @@ ITEMS = 16
 """Answered with each layer in 8 bits."""
 MOST = 64
 """Deeper networks are studied in as many runs of neighbouring layers."""
-_PROFILED = 10
-_PROFILED_S = 2.0
-_PROFILED_MOST = 200
-_NO_GAIN = 0.005
-"""A layer that 8 bits make hardly quicker counts as saving this share of the whole time: it may go first, but a cost of
-nothing never outweighs a real one."""
+_GMACS = 60.0
+"""Billions of single-precision multiplications and additions in a second: one core with AVX-512 at 2 GHz."""
+_GBYTES = 12.0
+"""Billions of bytes that one core reads or writes in a second."""
+_NARROWER = 0.75
+"""8 bits are a quarter of 32, to be moved and to be multiplied."""
 
 
 class Layer(Record):
@@ -46,8 +46,8 @@ class Layer(Record):
     names: tuple[str, ...]
     divergence: float
     """Of the outputs from the original's, with this one in 8 bits and all others in float."""
-    float_ms: float
-    int8_ms: float
+    saved_ms: float
+    """What 8 bits save in it for one item, by its size."""
     by_inputs: bool = False
     """Whether rounding what it reads, rather than its weights, costs most of it: then that has to stay in float too."""
 
@@ -63,13 +63,25 @@ def some(calibration: Mapping[str, Array], batch: int) -> list[dict[str, Array]]
     ]
 
 
-def profiled() -> Iterator[int]:
-    """As often as a model is run for its profile, in which the quickest run counts, layer by layer: for a while."""
-    start = time.monotonic()
-    for run in range(_PROFILED_MOST):
-        if run >= _PROFILED and time.monotonic() - start > _PROFILED_S:
-            return
-        yield run
+def saved_ms(kind: str, reads: Sequence[Sequence[int]], makes: Sequence[int]) -> float:
+    """Milliseconds that 8 bits save in an operator of this type, by the shapes of what it reads and makes.
+
+    It takes as long as its multiplications or as moving its tensors, whichever is longer (S. Williams et al.,
+    "Roofline", CACM 52, 2009). Clocks are not asked: two profiles of one model differ, the more the busier the machine,
+    and a variant has to come out the same whenever it is made.
+    """
+    moved = 4e-9 * sum(math.prod(shape) for shape in (*reads, makes)) / _GBYTES
+    return _NARROWER * 1e3 * max(_multiplied(kind, reads, makes) * 1e-9 / _GMACS, moved)
+
+
+def _multiplied(kind: str, reads: Sequence[Sequence[int]], makes: Sequence[int]) -> float:
+    if kind in CONVOLUTIONS and len(reads) > 1 and len(makes) > 1:
+        return math.prod(makes) * math.prod(reads[1]) / max(makes[1], 1)
+    if kind in PRODUCTS and reads[0]:
+        return math.prod(makes) * reads[0][-1]
+    if kind in RECURRENT:  # inputs and states of each step by all weights
+        return math.prod(reads[0][:-1]) * sum(math.prod(shape) for shape in reads[1:] if len(shape) > 1)
+    return 0.0
 
 
 def divergence(expected: Sequence[Array], got: Sequence[Array]) -> float:
@@ -99,28 +111,19 @@ def _probabilities(scores: Array, like: Array) -> Array:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def study(
-    names: Sequence[str],
-    answers: Callable[[Sequence[str]], Sequence[Array]],
-    float_ms: Callable[[str], float],
-    int8_ms: Callable[[str], float],
-) -> list[Layer]:
-    """What 8 bits do to each of the layers of these names, ranked.
+def study(saved: Mapping[str, float], answers: Callable[[Sequence[str]], Sequence[Array]]) -> list[Layer]:
+    """What 8 bits do to each of the layers, ranked; `saved` gives the milliseconds saved in each, by name.
 
     `answers` gives all outputs with only the named layers in 8 bits; it is called from several threads at once.
     """
     expected = answers(())
 
     def studied(run: tuple[str, ...]) -> Layer:
-        return Layer(
-            names=run,
-            divergence=divergence(expected, answers(run)),
-            float_ms=round(math.fsum(map(float_ms, run)), 4),
-            int8_ms=round(math.fsum(map(int8_ms, run)), 4),
-        )
+        far = divergence(expected, answers(run))
+        return Layer(names=run, divergence=far, saved_ms=math.fsum(saved[name] for name in run))
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
-        return ranked(list(pool.map(studied, runs(names))))
+        return ranked(list(pool.map(studied, runs(list(saved)))))
 
 
 def runs(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -135,16 +138,13 @@ def keep(layers: Sequence[Layer], folder: Path) -> None:
 
 
 def ranked(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers, those first that cost the most per millisecond saved.
+    """The layers, those first that cost the most per millisecond that returning them to float takes.
 
-    Times are coarse (powers of two): they differ a little from one profile to the next, and the order should not.
+    Beside what 8 bits saved in it, a layer in float breaks a chain of operators in 8 bits, and tensors have to be
+    converted around it: that is taken for as much as 8 bits save in the average layer.
     """
-    least = _NO_GAIN * math.fsum(layer.float_ms for layer in layers) or 1.0
-    return sorted(layers, key=lambda layer: -layer.divergence / _coarse(max(layer.float_ms - layer.int8_ms, least)))
-
-
-def _coarse(ms: float) -> float:
-    return float(2 ** round(math.log2(ms)))
+    converting = math.fsum(layer.saved_ms for layer in layers) / len(layers) or 1.0
+    return sorted(layers, key=lambda layer: -layer.divergence / (layer.saved_ms + converting))
 
 
 def costliest(folder: Path, count: int) -> list[Layer]:
