@@ -241,6 +241,15 @@ def test_separators_quotes_and_row_numbers_of_a_data_frame(prepared: Prepare, tm
     outcome = prepared(tmp_path / "t.csv", TWO)
     assert (outcome.x[:, 1] == 2 * outcome.x[:, 0] - 1).all()
     assert outcome.told[-1] == "a column without a name was taken for row numbers and left out"
+    lines[0] = "Unnamed: 0;a;b;label"
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    assert prepared(tmp_path / "t.csv", TWO).x.tolist() == outcome.x.tolist()
+
+
+def test_whole_floats_are_words_without_a_point(prepared: Prepare, tmp_path: Path) -> None:
+    write(tmp_path / "t.jsonl", {"zone": [float(n) for n in range(19)] + [0.5], "label": PEOPLE["label"]})
+    outcome = prepared(tmp_path / "t.jsonl", column("zone", "str"))
+    assert {*outcome.x[:, 0], *outcome.calibration["zone"][:, 0]} == {*map(str, range(19)), "0.5"}
 
 
 def test_whole_numbers_too_large_to_tell_apart(prepared: Prepare, tmp_path: Path) -> None:
