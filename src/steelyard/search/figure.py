@@ -32,6 +32,10 @@ class Figure:
             return self._hopeless(candidate, speed)
         return -math.log(standing.latency_that_counts) if self.is_latency else math.log(standing.capacity)
 
+    def is_hopeless(self, candidate: Candidate, speed: Speed) -> bool:
+        """Whether it serves nothing within the latency bound, by these service times."""
+        return self._standing(candidate, speed).capacity <= 0
+
     def may_keep_the_bound(self, candidate: Candidate, glance: Speed) -> bool:
         """Whether a careful timing could find that it serves within the latency bound at all."""
         return self._standing(candidate, quicker(glance)).capacity > 0

@@ -7,17 +7,22 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import numpy.typing as npt
+from scipy.special import gammaln, ndtr, ndtri, pdtr
 
 from steelyard.decision import Standing
 from steelyard.records.measurement import Quality
 from steelyard.records.requirements import Requirements
+from steelyard.verdicts import proportion_upper
+
+Floats = npt.NDArray[np.float64]
 
 USUAL_DROP = 0.01
 """What experience's chances to keep the quality are told for."""
 SMALLEST_DROP = 1e-4
 UNSEEN = 0.5
 """Added to counts of right and wrong, so that few items do not seem to prove anything."""
+CONFIDENCE = 0.95
 ONE_SIDED = 1.645
 """Deviations to the limit of a one-sided 95 %."""
 
@@ -82,17 +87,52 @@ def _chance_below(limit: float, keeps: float, seen: Quality | None, items: int) 
     if limit <= 0:
         return 0.0
     drops = np.geomspace(SMALLEST_DROP, 1.0, 81)
-    weights = np.where(drops <= USUAL_DROP, keeps, 1 - keeps)
-    weights /= np.where(drops <= USUAL_DROP, np.sum(drops <= USUAL_DROP), np.sum(drops > USUAL_DROP))
-    spread = np.sqrt(drops)  # of one item, when those that it loses are all that changes
+    small = drops <= USUAL_DROP
+    weights = np.where(small, keeps / small.sum(), (1 - keeps) / (~small).sum())
+    noise = Noise(seen)
     if seen is not None:
-        spread = np.maximum(spread, _deviation_of_drop(seen))
-        off = (seen.drop - drops) / (spread / math.sqrt(seen.items))
-        weights = weights * np.exp(-off * off / 2) / spread
-    noise = spread / math.sqrt(items)
-    proven = ndtr((limit - drops - ONE_SIDED * noise) / noise)
+        weights = weights * noise.likelihood(drops, seen)
     total = float(weights.sum())
-    return float((weights * proven).sum() / total) if total > 0 else 0.0
+    return float((weights * noise.proven(drops, limit, items)).sum() / total) if total > 0 else 0.0
+
+
+class Noise:
+    """How drops scatter when they are measured: as counts when items are only lost, normally when some are won too."""
+
+    def __init__(self, seen: Quality | None) -> None:
+        paired = None if seen is None else seen.paired
+        self._counts = seen is None or (paired is not None and paired.only_candidate == 0)
+        self._won = paired.only_candidate / paired.items if paired is not None else 0.0
+        self._item = _deviation(seen.drops, seen.items) if seen is not None and paired is None else 0.0
+
+    def _deviation(self, drops: Floats, items: int) -> Floats:
+        variance = np.full_like(drops, self._item**2) if self._item else drops + 2 * self._won
+        return np.asarray(np.sqrt(variance / items))
+
+    def likelihood(self, drops: Floats, seen: Quality) -> Floats:
+        """Of what was seen, for each true drop."""
+        if self._counts and seen.paired is not None:
+            lost, expected = seen.paired.only_reference, drops * seen.items
+            return np.asarray(np.exp(lost * np.log(expected) - expected - gammaln(lost + 1)))
+        deviation = self._deviation(drops, seen.items)
+        return np.asarray(np.exp(-(((seen.drop - drops) / deviation) ** 2) / 2) / deviation)
+
+    def proven(self, drops: Floats, limit: float, items: int) -> Floats:
+        """Chance that so many items prove each true drop to be below the limit."""
+        if self._counts:
+            most = _most_lost(limit, items)
+            return np.asarray(pdtr(most, drops * items)) if most >= 0 else np.zeros_like(drops)
+        deviation = self._deviation(drops, items)
+        return np.asarray(ndtr((limit - drops - ONE_SIDED * deviation) / deviation))
+
+
+@lru_cache(maxsize=1000)
+def _most_lost(limit: float, items: int) -> int:
+    """So many of the items may be lost, and the drop is still proven to be below the limit; −1: none may."""
+    most = -1
+    while most < items and proportion_upper(most + 1, items, CONFIDENCE) <= limit:
+        most += 1
+    return most
 
 
 def _normal_below(limit: float, belief: Belief) -> float:

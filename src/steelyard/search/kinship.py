@@ -24,9 +24,14 @@ LEVEL = 3.0
 BATCHING = 0.5
 """Of what all gain over the reference, which serves one request at a time."""
 VARIANT, RUNTIME, PRECISION, COMBINATION = 0.3, 0.3, 0.15, 0.25
-DIVISION, DIVISION_IN_RUNTIME, DIVISION_OF_COMBINATION = 0.15, 0.15, 0.08
+DIVISION, DIVISION_IN_RUNTIME, DIVISION_OF_COMBINATION = 0.2, 0.2, 0.08
 OWN = 0.04
 """Of what no relative shares."""
+SCALES = {1.0: 0.0, 1.4: -0.7, 2.0: -2.0, 3.0: -4.0}
+"""By how much the candidates of a subject may differ more than usual, and the logarithm of how likely that is."""
+ODD = 2.5
+"""So many deviations from what its relatives say, and a measurement is taken to say something of itself alone."""
+MOST_ODD = 5
 OTHER_KIND = 0.6
 """How alike streams in one process and streams in several are."""
 
@@ -60,22 +65,52 @@ class Kinship:
 
     def __init__(self, candidates: Sequence[Candidate], promised: Sequence[float]) -> None:
         self._prior = np.log(np.asarray(promised, np.float64))
-        self._covariance = _covariances(candidates)
+        self._effects = _effects(candidates)
+        self._own = np.full(len(candidates), OWN**2)
 
     def beliefs(self, seen: Sequence[Seen]) -> Beliefs:
         """What is to be believed of all after some were measured."""
         if not seen:
-            return Beliefs(self._prior, self._covariance)
+            return Beliefs(self._prior, self._covariance(1.0, self._own))
         places = [one.place for one in seen]
-        noise = np.diag([one.deviation**2 for one in seen])
-        of_seen = self._covariance[np.ix_(places, places)] + noise
-        to_seen = self._covariance[:, places]
-        weights = np.linalg.solve(of_seen, to_seen.T).T
         off = np.asarray([one.value for one in seen]) - self._prior[places]
-        return Beliefs(self._prior + weights @ off, self._covariance - weights @ to_seen.T)
+        noise = np.asarray([one.deviation**2 for one in seen])
+
+        def plausible(scale: float) -> float:
+            of_seen = self._covariance(scale, self._own)[np.ix_(places, places)] + np.diag(noise)
+            return SCALES[scale] + _log_likelihood(of_seen, off)
+
+        scale = max(SCALES, key=plausible)
+        covariance = self._covariance(scale, self._with_odd_ones(scale, places, off, noise))
+        to_seen = covariance[:, places]
+        weights = np.linalg.solve(covariance[np.ix_(places, places)] + np.diag(noise), to_seen.T).T
+        return Beliefs(self._prior + weights @ off, covariance - weights @ to_seen.T)
+
+    def _covariance(self, scale: float, own: Floats) -> Floats:
+        return np.asarray(LEVEL**2 + scale**2 * self._effects + np.diag(own))
+
+    def _with_odd_ones(self, scale: float, places: list[int], off: Floats, noise: Floats) -> Floats:
+        """Variance of what each shares with nobody, raised for those whose relatives would not have told them."""
+        own = self._own.copy()
+        for _ in range(min(MOST_ODD, len(places) - 2)):
+            inverse = np.linalg.inv(self._covariance(scale, own)[np.ix_(places, places)] + np.diag(noise))
+            variance = 1 / np.diag(inverse)  # of each, from all others
+            surprise = (inverse @ off) ** 2 * variance
+            oddest = int(np.argmax(surprise))
+            if surprise[oddest] <= ODD**2:
+                break
+            own[places[oddest]] += (surprise[oddest] - 1) * variance[oddest]
+        return own
 
 
-def _covariances(candidates: Sequence[Candidate]) -> Floats:
+def _log_likelihood(covariance: Floats, off: Floats) -> float:
+    """Of normal deviations, up to a constant."""
+    _, determinant = np.linalg.slogdet(covariance)
+    return float(-(off @ np.linalg.solve(covariance, off) + determinant) / 2)
+
+
+def _effects(candidates: Sequence[Candidate]) -> Floats:
+    """Covariances of all that relatives share."""
     variant = _equal([c.variant for c in candidates])
     runtime = _equal([c.runtime for c in candidates])
     precision = _equal([c.precision for c in candidates])
@@ -83,9 +118,8 @@ def _covariances(candidates: Sequence[Candidate]) -> Floats:
     division = _division_likeness(candidates)
     batching = np.ones(len(candidates))
     batching[0] = 0.0  # the reference
-    return (
-        LEVEL**2
-        + BATCHING**2 * np.outer(batching, batching)
+    shared: Floats = (
+        BATCHING**2 * np.outer(batching, batching)
         + VARIANT**2 * variant
         + RUNTIME**2 * runtime
         + PRECISION**2 * precision
@@ -93,8 +127,8 @@ def _covariances(candidates: Sequence[Candidate]) -> Floats:
         + DIVISION**2 * division
         + DIVISION_IN_RUNTIME**2 * division * runtime
         + DIVISION_OF_COMBINATION**2 * division * combination
-        + OWN**2 * np.eye(len(candidates))
     )
+    return shared
 
 
 def _equal(names: Sequence[str]) -> Floats:

@@ -19,6 +19,8 @@ CAREFUL, GLANCED = 0.03, 0.08
 """Deviation of a figure's logarithm from timing to timing."""
 IN_DISTURBANCE = 3.0
 """By how much a timing on a busy machine is the less certain."""
+HOPELESS = 1.0
+"""What misses the latency bound says little about how fast its relatives are that keep it."""
 WORTH = 0.02
 """A candidate that is better by less is not worth looking for."""
 NOTHING_YET = math.log(2.0)
@@ -142,12 +144,13 @@ class Prospects:
 def _seen(known: Known) -> Iterator[Seen]:
     """Every figure that was measured, the careful one where there is one."""
     for standing in known.standings:
-        candidate, speed = standing.candidate, standing.speed
-        if speed is not None:
-            unsure = IN_DISTURBANCE if standing.is_disturbed else 1.0
-            yield Seen(standing.place, known.figure.of(candidate, speed), CAREFUL * unsure)
-        elif candidate.id in known.glances:
-            yield Seen(standing.place, known.figure.of(candidate, known.glances[candidate.id]), GLANCED)
+        candidate, speed = standing.candidate, standing.speed or known.glances.get(standing.candidate.id)
+        if speed is None:
+            continue
+        deviation = GLANCED if speed.rough else CAREFUL * (IN_DISTURBANCE if standing.is_disturbed else 1.0)
+        if known.figure.is_hopeless(candidate, speed):
+            deviation = HOPELESS
+        yield Seen(standing.place, known.figure.of(candidate, speed), deviation)
 
 
 def _expected_above(lead: float, spread: float) -> float:

@@ -6,6 +6,7 @@ Where they come from: docs/design.md, "The race".
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from steelyard.records.candidate import Candidate
@@ -54,6 +55,8 @@ RUNTIMES: dict[str, Opened] = {
 }
 SIZE_MB_S = 20.0
 """Models take longer to make and to open the larger they are: so many megabytes in a second."""
+OF_TWICE_THE_THREADS = 0.85
+"""Twice the threads a stream, half the streams: requests per second, as a share."""
 CONVOLUTIONS_DYNAMIC = 0.3
 """Eight-bit convolutions whose activations are scaled while they run are slow; matrix products are fast."""
 WITHOUT_VNNI = 0.6
@@ -65,7 +68,7 @@ def outlook(candidate: Candidate, info: ModelInfo, machine: Machine) -> Outlook:
     made = _made(candidate.variant)
     opened = RUNTIMES.get(candidate.runtime, Opened(1.0, 2.0))
     more_s = info.size / 1e6 / SIZE_MB_S
-    speed = made.speed * opened.speed
+    speed = made.speed * opened.speed * OF_TWICE_THE_THREADS ** math.log2(candidate.threads)
     if candidate.variant == "int8-dynamic":
         speed *= CONVOLUTIONS_DYNAMIC if "Conv" in info.operators else 2.0
     if candidate.variant.startswith("int8") and not _has_vnni(machine):
