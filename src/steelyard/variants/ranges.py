@@ -29,8 +29,8 @@ _BINS = 2048
 _LEVELS = 256
 _SAMPLED = 4096
 """Values looked at of one tensor and batch."""
-_NARROWEST = 0.1
-_STEPS = 91
+_NARROWEST = 0.05
+_STEPS = 96
 
 
 def ranges(
@@ -116,11 +116,12 @@ def percentile(counts: Array, zero: int) -> tuple[int, int]:
 def entropy(counts: Array, zero: int) -> tuple[int, int]:
     """First and last (exclusive) of the parts that are kept so that 256 levels tell the most.
 
-    Ranges are shrunk towards `zero` in equal proportion on both sides.
+    What lies further from `zero` than a threshold is cut off, on whichever side it lies.
     """
-    shares = np.linspace(1.0, _NARROWEST, _STEPS)
-    spans = [(round(zero * (1 - share)), zero + round((_BINS - zero) * share)) for share in shares]
-    return min(dict.fromkeys(spans), key=lambda span: _lost(counts, *span))
+    furthest = max(zero, _BINS - zero)
+    thresholds = (round(furthest * share) for share in np.linspace(1.0, _NARROWEST, _STEPS))
+    spans = dict.fromkeys((max(zero - each, 0), min(zero + each, _BINS)) for each in thresholds)
+    return min(spans, key=lambda span: _lost(counts, *span))
 
 
 def _lost(counts: Array, first: int, last: int) -> float:
