@@ -13,7 +13,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt
 
 $(VENV)/full.done: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,keras,sklearn,tables,text,postgres,ray,mlflow,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,keras,sklearn,tables,text,postgres,ray,mlflow,bench,dev]'
 	@touch $@ $(VENV)/core.done
 
 setup: $(VENV)/full.done  ## the full environment, for developers
@@ -31,7 +31,6 @@ test: check  ## check and all tests
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: setup  ## every benchmark, one after the other
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
