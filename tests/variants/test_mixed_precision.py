@@ -15,9 +15,10 @@ from outlying import OUTLYING, SECOND
 from steelyard.errors import CandidateFailure
 from steelyard.records.engine import Array, SessionSettings
 from steelyard.runtimes import open_session
+from steelyard.testing import tiny_model
 from steelyard.testing.samples import OnnxSample
 from steelyard.variants import make, make_step
-from steelyard.variants.onnx_quantising import prepare
+from steelyard.variants.onnx_quantising import prepare, watched
 from steelyard.variants.qdq import operators, quantise
 from steelyard.variants.ranges import ranges
 
@@ -87,7 +88,7 @@ def test_rungs_share_one_study_and_hold_nested_sets(tool: str, source: Path, tmp
 
 @pytest.mark.parametrize("name", ["int8-static-mixed-4", "int8-nncf-mixed-8"])
 def test_a_rung_that_would_leave_nothing_in_8_bits_is_refused(name: str, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(CandidateFailure, match=r"nothing is left in 8 bits: it has 3$") as caught:
+    with pytest.raises(CandidateFailure, match="it has 3 layers: with . in float nothing is left in 8 bits") as caught:
         make(name, source, tmp_path / "out", CALIBRATION)
     assert caught.value.kind == "build"
 
@@ -106,6 +107,26 @@ def test_onnxruntime_does_not_quantise_the_float_layer_after_all(tmp_path: Path)
     onnx.save(model, str(spoilt))
     assert moved(made, items) < 0.1
     assert moved(spoilt, items) > 3 * moved(made, items), "is FusedConv not needed any more?"
+
+
+def test_a_float_product_with_a_bias_is_computed_as_it_was(tmp_path: Path) -> None:
+    """`FusedGemm` insists on an activation: it must not change anything, negative values least of all."""
+    items = tiny_model.items(32)
+    prepared = prepare(tiny_model.write(tmp_path / "m", "onnx"), tmp_path)
+    model = onnx.load(str(prepared))
+    product = next(node for node in model.graph.node if node.op_type == "Gemm")
+    model.graph.output.append(onnx.helper.make_tensor_value_info(product.output[0], onnx.TensorProto.FLOAT, None))
+    onnx.save(model, str(prepared))
+    seen = ranges(prepared, [items], operators(model.graph))
+    quantise(prepared, tmp_path / "made.onnx", seen, in_float=[product.name], unrounded=[product.name])
+    graph = onnx.load(str(tmp_path / "made.onnx")).graph
+    assert "FusedGemm" in {node.op_type for node in graph.node}
+    (got,), (expected,) = (
+        watched(onnx.load(str(path)), [product.output[0]]).run([product.output[0]], dict(items))
+        for path in (tmp_path / "made.onnx", prepared)
+    )
+    assert (expected < 0).any()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
 def moved(path: Path, items: Any) -> float:

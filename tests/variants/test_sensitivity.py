@@ -109,5 +109,5 @@ def test_what_was_studied_is_read_back(tmp_path: Path) -> None:
     keep(layers, tmp_path)
     assert costliest(tmp_path, 1) == layers[:1]
     assert names_of(layers) == ["a", "b", "c"]
-    with pytest.raises(CandidateFailure, match="it has 2"):
+    with pytest.raises(CandidateFailure, match="it has 2 layers"):
         costliest(tmp_path, 2)

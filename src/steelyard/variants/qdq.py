@@ -91,10 +91,12 @@ def _keep_in_float(model: Any, names: Collection[str]) -> None:
     Its optimiser (`WeightBiasQuantization`) does so to each convolution and product between a dequantised and a
     quantised tensor, but not to its own forms of them.
     """
-    fused = {"Conv": "FusedConv", "Gemm": "FusedGemm"}
     for node in model.graph.node:
-        if node.name in names and node.op_type in fused:
-            node.op_type, node.domain = fused[node.op_type], _MICROSOFT
+        if node.name in names and node.op_type in ("Conv", "Gemm"):
+            node.op_type, node.domain = f"Fused{node.op_type}", _MICROSOFT
+            if node.op_type == "FusedGemm":  # this one insists on an activation; a leak of 1 changes nothing
+                settings = {"activation": "LeakyRelu", "activation_alpha": 1.0}
+                node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in settings.items())
     if names and _MICROSOFT not in {each.domain for each in model.opset_import}:
         model.opset_import.append(onnx.helper.make_opsetid(_MICROSOFT, 1))
 

@@ -154,7 +154,7 @@ def costliest(folder: Path, count: int) -> list[Layer]:
     """
     layers = from_json((folder / FILE).read_bytes(), list[Layer])
     if len(layers) <= count:
-        raise CandidateFailure("build", f"with {count} layers in float nothing is left in 8 bits: it has {len(layers)}")
+        raise CandidateFailure("build", f"it has {len(layers)} layers: with {count} in float nothing is left in 8 bits")
     return layers[:count]
 
 
