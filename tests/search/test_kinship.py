@@ -61,5 +61,21 @@ def test_relatives_are_told_apart_more_sharply_than_each_is_known() -> None:
     assert beliefs.lead(one, other)[1] < beliefs.deviation(one)
 
 
+def test_a_setting_that_collapses_says_nothing_about_its_relatives() -> None:
+    seen = ((0, 100.0), (place("original", "plain"), 120.0))
+    expected = after(*seen)
+    collapsed = after(*seen, (place("int8", "plain"), 4.0))
+    sibling = place("int8", "plain", (1, 2))
+    assert abs(collapsed.mean[sibling] - expected.mean[sibling]) < 0.5
+    assert math.isclose(collapsed.mean[place("int8", "plain")], math.log(4), abs_tol=0.1), "of itself it is believed"
+
+
+def test_where_all_differ_more_than_usual_less_is_taken_for_certain() -> None:
+    alike = after((0, 100.0), (1, 110.0), (3, 120.0), (5, 230.0), (7, 90.0))
+    unlike = after((0, 100.0), (1, 300.0), (3, 60.0), (5, 1500.0), (7, 700.0))
+    unseen = place("bf16", "plain", (1, 2))
+    assert unlike.deviation(unseen) > 1.2 * alike.deviation(unseen)
+
+
 def test_covariances_are_those_of_something_that_can_be() -> None:
     assert np.linalg.eigvalsh(after((0, 100.0), (3, 50.0)).covariance).min() > -1e-9

@@ -52,9 +52,18 @@ def test_an_undecided_look_is_followed_by_a_larger_one() -> None:
     assert next_step(knowledge.known()) == Step("quality", PROMISING, 1000)
 
 
+def test_what_would_take_longer_than_it_promises_is_not_even_built() -> None:
+    knowledge = two(dull=Outlook(speed=3, build_s=3000))
+    knowledge.timed(PROMISING, 4.0)
+    knowledge.judged(PROMISING, 0.001)
+    assert next_step(knowledge.known(passed_s=60)) == Step("confirm", PROMISING)
+    assert reason(knowledge.known(passed_s=60), DULL.id).startswith("not worth its time, about 3,0")
+    assert next_step(knowledge.known(passed_s=20_000)) == Step("look", DULL), "after hours it counts less"
+
+
 def test_what_cannot_win_is_neither_built_nor_opened() -> None:
     knowledge = two()
-    knowledge.timed(PROMISING, 1.0)
+    knowledge.timed(PROMISING, 4.0)
     knowledge.judged(PROMISING, 0.001)
     known = knowledge.known()
     assert next_step(known) == Step("confirm", PROMISING)
@@ -66,19 +75,19 @@ def test_what_cannot_win_is_neither_built_nor_opened() -> None:
 
 def test_a_rough_timing_that_is_far_behind_ends_it() -> None:
     knowledge = two(dull=Outlook(speed=3))
-    knowledge.timed(PROMISING, 1.0)
+    knowledge.timed(PROMISING, 4.0)
     knowledge.judged(PROMISING, 0.001)
     assert next_step(knowledge.known()) == Step("look", DULL)
-    knowledge.looked(DULL, 3.0)
+    knowledge.looked(DULL, 12.0)
     assert next_step(knowledge.known()) == Step("confirm", PROMISING)
     assert "by a rough timing" in reason(knowledge.known(), DULL.id)
 
 
 def test_one_that_is_near_the_best_is_timed() -> None:
     knowledge = two(dull=Outlook(speed=3))
-    knowledge.timed(PROMISING, 1.0)
+    knowledge.timed(PROMISING, 4.0)
     knowledge.judged(PROMISING, 0.001)
-    knowledge.looked(DULL, 0.98)
+    knowledge.looked(DULL, 3.9)
     knowledge.judged(DULL, 0.001)
     assert next_step(knowledge.known()) == Step("speed", DULL)
 
@@ -108,7 +117,7 @@ def test_the_pattern_that_one_variant_shows_spares_looks_at_the_next() -> None:
     others = {candidate(v, threads=t, streams=s): Outlook(speed=3) for v in ("a", "b") for t, s in ((2, 1), (1, 2))}
     a, a_streams, b, b_streams = others
     knowledge = with_reference(others)
-    for one, ms in ((a, 1.0), (a_streams, 4.0), (b, 1.0)):
+    for one, ms in ((a, 4.0), (a_streams, 16.0), (b, 4.0)):
         knowledge.timed(one, ms)
         knowledge.judged(one, 0.001)
     known = knowledge.known()
@@ -136,7 +145,7 @@ def test_one_whose_step_was_broken_off_is_not_begun_again() -> None:
 
 def test_those_that_left_come_back_when_the_best_is_not_confirmed() -> None:
     knowledge = two()
-    knowledge.timed(PROMISING, 1.0)
+    knowledge.timed(PROMISING, 4.0)
     knowledge.judged(PROMISING, 0.001)
     assert next_step(knowledge.known()) == Step("confirm", PROMISING)
     knowledge.confirmed(PROMISING, 0.2)
@@ -153,7 +162,7 @@ def test_one_that_cannot_keep_the_latency_bound_is_not_measured_further() -> Non
 
 def test_where_quality_is_the_aim_speed_drops_none_that_may_be_better() -> None:
     knowledge = two(requirements=Requirements(quality_drop=0.02, priority="quality"))
-    knowledge.timed(PROMISING, 1.0)
+    knowledge.timed(PROMISING, 4.0)
     knowledge.judged(PROMISING, 0.001)
     assert next_step(knowledge.known()) == Step("look", DULL)
 

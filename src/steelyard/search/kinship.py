@@ -27,11 +27,12 @@ VARIANT, RUNTIME, PRECISION, COMBINATION = 0.3, 0.3, 0.15, 0.25
 DIVISION, DIVISION_IN_RUNTIME, DIVISION_OF_COMBINATION = 0.2, 0.2, 0.08
 OWN = 0.04
 """Of what no relative shares."""
-SCALES = {1.0: 0.0, 1.4: -0.7, 2.0: -2.0, 3.0: -4.0}
+SCALES = {1.0: 0.0, 1.4: -0.7, 2.0: -2.0}
 """By how much the candidates of a subject may differ more than usual, and the logarithm of how likely that is."""
-ODD = 2.5
-"""So many deviations from what its relatives say, and a measurement is taken to say something of itself alone."""
-MOST_ODD = 5
+TOO_SLOW, TOO_FAST = 2.0, 3.0
+"""So many deviations from what its relatives say, and a measurement is taken to say something of itself alone: threads
+that stand in each other's way make one setting ten times as slow, and leave the next one alone."""
+MOST_ODD = 8
 OTHER_KIND = 0.6
 """How alike streams in one process and streams in several are."""
 
@@ -76,12 +77,13 @@ class Kinship:
         off = np.asarray([one.value for one in seen]) - self._prior[places]
         noise = np.asarray([one.deviation**2 for one in seen])
 
+        own = self._with_odd_ones(places, off, noise)
+
         def plausible(scale: float) -> float:
-            of_seen = self._covariance(scale, self._own)[np.ix_(places, places)] + np.diag(noise)
+            of_seen = self._covariance(scale, own)[np.ix_(places, places)] + np.diag(noise)
             return SCALES[scale] + _log_likelihood(of_seen, off)
 
-        scale = max(SCALES, key=plausible)
-        covariance = self._covariance(scale, self._with_odd_ones(scale, places, off, noise))
+        covariance = self._covariance(max(SCALES, key=plausible), own)
         to_seen = covariance[:, places]
         weights = np.linalg.solve(covariance[np.ix_(places, places)] + np.diag(noise), to_seen.T).T
         return Beliefs(self._prior + weights @ off, covariance - weights @ to_seen.T)
@@ -89,17 +91,19 @@ class Kinship:
     def _covariance(self, scale: float, own: Floats) -> Floats:
         return np.asarray(LEVEL**2 + scale**2 * self._effects + np.diag(own))
 
-    def _with_odd_ones(self, scale: float, places: list[int], off: Floats, noise: Floats) -> Floats:
+    def _with_odd_ones(self, places: list[int], off: Floats, noise: Floats) -> Floats:
         """Variance of what each shares with nobody, raised for those whose relatives would not have told them."""
         own = self._own.copy()
-        for _ in range(min(MOST_ODD, len(places) - 2)):
-            inverse = np.linalg.inv(self._covariance(scale, own)[np.ix_(places, places)] + np.diag(noise))
+        for _ in range(MOST_ODD):
+            inverse = np.linalg.inv(self._covariance(1.0, own)[np.ix_(places, places)] + np.diag(noise))
             variance = 1 / np.diag(inverse)  # of each, from all others
-            surprise = (inverse @ off) ** 2 * variance
-            oddest = int(np.argmax(surprise))
-            if surprise[oddest] <= ODD**2:
+            surprise = (inverse @ off) * np.sqrt(variance)
+            surprise[places.index(0) if 0 in places else []] = 0.0  # the reference is what all others are told against
+            excess = np.maximum(-surprise / TOO_SLOW, surprise / TOO_FAST)
+            oddest = int(np.argmax(excess))
+            if excess[oddest] <= 1:
                 break
-            own[places[oddest]] += (surprise[oddest] - 1) * variance[oddest]
+            own[places[oddest]] += (surprise[oddest] ** 2 - 1) * variance[oddest]
         return own
 
 

@@ -46,6 +46,8 @@ class Known:
     is_built: Callable[[Candidate], bool]
     effort: float = 1.0
     """Of careful timings, see `measure.speed`."""
+    passed_s: float = 0.0
+    """Since the search began."""
     left_s: float = float("inf")
     """Until the time for measuring is up; what confirming takes was set aside."""
     late: frozenset[str] = frozenset()

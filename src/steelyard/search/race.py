@@ -131,6 +131,7 @@ class Race:
             figure=self._figure,
             is_built=self._bench.is_built,
             effort=self._effort,
+            passed_s=self._time.passed_s,
             left_s=self._time.left_s(self._reserve_s(standings)),
             late=frozenset(self._late),
         )

@@ -19,6 +19,10 @@ from steelyard.search.kinship import Kinship
 from steelyard.search.known import STAGES, Known, Step
 from steelyard.search.prospects import Prospect, Prospects
 
+PRICE = 0.01
+"""So much better (logarithm of the figure) a step must be expected to make the outcome that doubles the time spent."""
+USUAL_S = 20.0
+"""Time is not counted dearer than after so many seconds."""
 CHANCE = 0.05
 """A candidate with a smaller chance to be the best is not measured any further."""
 LEAST_S = 1e-3
@@ -59,10 +63,11 @@ class Settling:
         return Prospects(known, self._kinship)
 
     def _offers(self, known: Known) -> list[Offer]:
+        """What may be done next. A first look must be worth its time, whatever time there is."""
         open_ones = [
             prospect
             for prospect in self.prospects(known).all[1:]
-            if prospect.chance >= CHANCE and is_open(known, prospect.standing)
+            if prospect.chance >= CHANCE and is_open(known, prospect.standing) and _is_worth(known, prospect)
         ]
         lasting = _chance_to_last(open_ones, known)
         return [self._offer(known, prospect, lasting) for prospect in open_ones]
@@ -102,7 +107,8 @@ class Settling:
             return "its quality fails the requirement"
         if not steps:
             return ""
-        if standing.candidate.id in known.late or prospect.chance >= CHANCE or best is None:
+        is_wanted = prospect.chance >= CHANCE and _is_worth(known, prospect)
+        if standing.candidate.id in known.late or is_wanted or best is None:
             return UP.format(stage=STAGES[steps[0].kind])
         return _cannot_win(known, prospect, best)
 
@@ -139,6 +145,14 @@ def open_steps(known: Known, standing: Standing) -> list[Step]:
     return steps
 
 
+def _is_worth(known: Known, prospect: Prospect) -> bool:
+    """Whether what a first look is expected to gain is worth its time; what was looked at is measured anyway."""
+    step = open_steps(known, prospect.standing)[0]
+    if step.kind != "look":
+        return True
+    return prospect.gain >= PRICE * known.seconds(step) / max(known.passed_s, USUAL_S)
+
+
 def _chance_to_last(open_ones: Sequence[Prospect], known: Known) -> float:
     """That no candidate which was not looked at yet turns out to be the best: one chance for each kind of numerics."""
     chances: dict[Numerics, float] = {}
@@ -164,7 +178,8 @@ def _cannot_win(known: Known, prospect: Prospect, best: Prospect) -> str:
         return f"cannot win: {most} {high} by a rough timing, where {name} {reaches} {low}"
     if prospect.high < best.low:
         return f"cannot win: {most} {high} to be expected from what its relatives showed, where {name} {reaches} {low}"
+    look = Step("look", prospect.standing.candidate)
     return (
-        f"not worth its time: a chance of {prospect.chance:.0%} to beat {name}, {most} {high} to be expected from "
-        f"what its relatives showed, {prospect.keeps:.0%} to keep the quality"
+        f"not worth its time, about {known.seconds(look):,.0f} s: a chance of {prospect.chance:.0%} to beat {name}, "
+        f"{most} {high} to be expected from what its relatives showed, {prospect.keeps:.0%} to keep the quality"
     )
