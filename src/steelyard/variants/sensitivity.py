@@ -32,6 +32,8 @@ ITEMS = 16
 """Answered with each layer in 8 bits."""
 MOST = 64
 """Deeper networks are studied in as many runs of neighbouring layers."""
+_MOST_AT_ONCE = 8
+"""Layers studied side by side: each takes the memory of a whole model."""
 _GMACS = 60.0
 """Billions of single-precision multiplications and additions in a second: one core with AVX-512 at 2 GHz."""
 _GBYTES = 12.0
@@ -122,8 +124,13 @@ def study(saved: Mapping[str, float], answers: Callable[[Sequence[str]], Sequenc
         far = divergence(expected, answers(run))
         return Layer(names=run, divergence=far, saved_ms=math.fsum(saved[name] for name in run))
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+    with ThreadPoolExecutor(_side_by_side()) as pool:
         return ranked(list(pool.map(studied, runs(list(saved)))))
+
+
+def _side_by_side() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_AT_ONCE)
 
 
 def runs(names: Sequence[str]) -> list[tuple[str, ...]]:
