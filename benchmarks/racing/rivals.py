@@ -13,7 +13,7 @@ from typing import Any
 from steelyard.decision.standing import Standing
 from steelyard.records.candidate import Candidate
 from steelyard.search.known import Known, Step
-from steelyard.search.settling import confirming, is_open, open_steps
+from steelyard.search.settling import confirming
 
 POOR = -10.0
 """The figure of what failed or breaks a requirement."""
@@ -31,15 +31,13 @@ class OneByOne:
         raise NotImplementedError
 
     def next(self, known: Known) -> Step | None:
-        left = [s for s in known.standings[1:] if is_open(known, s) and not _is_out(s)]
+        left = [s for s in known.standings[1:] if known.is_open(s) and not _is_out(s)]
         current = next((s for s in left if s.candidate.id == self._current), None)
         if current is None and left:
             current = self.pick(known, left)
             self._current = current.candidate.id
-        if current is not None:
-            step = open_steps(known, current)[0]
-            if known.seconds(step) <= known.left_s:
-                return step
+        if current is not None and known.to_finish(current, current.capacity) <= known.left_s:
+            return known.open_steps(current)[0]
         return confirming(known)
 
     def reasons(self, known: Known) -> Mapping[str, str]:

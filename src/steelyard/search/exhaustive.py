@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from steelyard.search.known import Known, Step
-from steelyard.search.settling import UP, is_open, open_steps
+from steelyard.search.settling import UP
 
 
 class Exhaustive:
@@ -26,7 +26,7 @@ class Exhaustive:
             failure = known.failure(standing)
             if failure is not None:
                 told[standing.candidate.id] = f"{failure.kind}: {failure.message}"
-            elif is_open(known, standing) or standing.candidate.id in known.late:
+            elif known.is_open(standing) or standing.candidate.id in known.late:
                 told[standing.candidate.id] = UP.format(stage="turn")
         return told
 
@@ -36,7 +36,7 @@ def _left(known: Known) -> Iterator[Step]:
     for standing in known.standings[1:]:
         if known.failure(standing) or standing.candidate.id in known.late:
             continue
-        for step in open_steps(known, standing):
+        for step in known.open_steps(standing):
             yield step if step.kind != "quality" else step._replace(items=known.looks[-1])
         selected = standing.evidence.selected
         if selected is not None and selected.items < known.looks[-1]:

@@ -49,7 +49,9 @@ class Known:
     passed_s: float = 0.0
     """Since the search began."""
     left_s: float = float("inf")
-    """Until the time for measuring is up; what confirming takes was set aside."""
+    """Until the time is up."""
+    load_s: Callable[[float], float] = lambda _: 0.0
+    """Seconds of real load on a candidate of some capacity."""
     late: frozenset[str] = frozenset()
     """Ids of those whose step was broken off because the time was up."""
 
@@ -101,6 +103,30 @@ class Known:
                 return self.costs.answers(candidate, self.reference.split.confirm, glance)
             case "quality":
                 return self.costs.answers(candidate, step.items, glance)
+
+    def open_steps(self, standing: Standing) -> list[Step]:
+        """What is left to be measured of it, confirming aside, in the usual order."""
+        candidate, steps = standing.candidate, []
+        if standing.evidence.probe is None or (standing.speed is None and candidate.id not in self.glances):
+            steps.append(Step("look", candidate))
+        if (items := self.next_look(standing)) is not None:
+            steps.append(Step("quality", candidate, items))
+        if standing.speed is None:
+            steps.append(Step("speed", candidate))
+        return steps
+
+    def is_open(self, standing: Standing) -> bool:
+        """Whether there is anything left to be measured of it, confirming aside."""
+        is_out = self.failure(standing) is not None or standing.candidate.id in self.late
+        return not is_out and bool(self.open_steps(standing))
+
+    def to_finish(self, standing: Standing, capacity: float) -> float:
+        """Seconds until it can be chosen: measured to the end, confirmed, and put under load."""
+        steps = self.open_steps(standing)
+        if self.reference.split.confirm and standing.evidence.confirmed is None:
+            steps.append(Step("confirm", standing.candidate))
+        load_s = self.load_s(capacity) if standing.load is None else 0.0
+        return sum(self.seconds(step) for step in steps) + load_s
 
 
 class Strategy(Protocol):

@@ -27,6 +27,9 @@ NOTHING_YET = math.log(2.0)
 """What a first candidate that keeps every requirement is worth, where there is none: as much as being twice as fast."""
 
 
+LIKELY = 0.5
+
+
 class Prospect(NamedTuple):
     """Of one candidate. Bounds are one-sided ones at 95 %."""
 
@@ -44,10 +47,12 @@ class Prospect(NamedTuple):
     """How much better than that one it is expected to be (logarithm of the figure; being worse counts as 0)."""
     gain_now: float
     """How much better than the best of those that were measured to the end."""
+    to_finish_s: float
+    """Seconds until it could be chosen."""
 
 
 class Prospects:
-    """All of them; `best` is the most preferred that may be chosen, if there is one."""
+    """Those of all candidates, in their order."""
 
     def __init__(self, known: Known, kinship: Kinship) -> None:
         self._known = known
@@ -64,10 +69,18 @@ class Prospects:
         return sorted(places, key=lambda place: -self._beliefs.mean[place])
 
     @property
-    def best(self) -> Prospect | None:
-        """The fastest of those that more likely than not keep every requirement."""
-        likely = [place for place in self._finished if self._keeps[place] >= 0.5]
-        return self.all[likely[0]] if likely else None
+    def likely(self) -> Prospect | None:
+        """The fastest of those looked at that more likely than not keep every requirement."""
+        return next((self.all[place] for place in self._looked_at if self._keeps[place] >= LIKELY), None)
+
+    @property
+    def leader(self) -> Prospect | None:
+        """The fastest of these that there is time for to be chosen."""
+        likely = (self.all[place] for place in self._looked_at if self._keeps[place] >= LIKELY)
+        return next((prospect for prospect in likely if prospect.to_finish_s <= self._known.left_s), None)
+
+    def _capacity(self, standing: Standing, mean: float) -> float:
+        return standing.capacity or (0.0 if self._known.figure.is_latency else math.exp(mean))
 
     def _prospect(self, standing: Standing) -> Prospect:
         place = standing.place
@@ -84,6 +97,7 @@ class Prospects:
             chance=keeps * chance,
             gain=keeps * gain,
             gain_now=keeps * gain_now,
+            to_finish_s=self._known.to_finish(standing, self._capacity(standing, mean)),
         )
 
     def _over(self, rivals: Sequence[int], standing: Standing) -> tuple[float, float]:
@@ -157,8 +171,3 @@ def _expected_above(lead: float, spread: float) -> float:
     """Expected positive part of a normal variable (the "expected improvement" of D. R. Jones et al., 1998)."""
     z = lead / spread
     return lead * float(ndtr(z)) + spread * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-
-
-def figures(prospects: Sequence[Prospect]) -> dict[str, tuple[float, float]]:
-    """Both bounds of each, by id."""
-    return {p.standing.candidate.id: (p.low, p.high) for p in prospects}

@@ -122,9 +122,8 @@ class Race:
     # --- what is known ----------------------------------------------------------------------------------------
 
     def _known(self) -> Known:
-        standings = self._standings()
         return Known(
-            standings=standings,
+            standings=self._standings(),
             glances=self._notes.glances(),
             outlooks=self._outlooks,
             costs=self._costs,
@@ -132,7 +131,8 @@ class Race:
             is_built=self._bench.is_built,
             effort=self._effort,
             passed_s=self._time.passed_s,
-            left_s=self._time.left_s(self._reserve_s(standings)),
+            left_s=self._time.left_s,
+            load_s=lambda capacity: Verifying.seconds(self._terms.requirements, capacity),
             late=frozenset(self._late),
         )
 
@@ -145,18 +145,6 @@ class Race:
     def _effort(self) -> float:
         """Shorter timings when little time is allowed."""
         return min(1.0, max(0.3, self._terms.within_s / 60))
-
-    def _reserve_s(self, standings: list[Standing]) -> float:
-        """What confirming the best so far, timing it again and putting it under load will take."""
-        ordered = running(standings)
-        if not ordered:
-            return 0.0
-        best, glances = ordered[0], self._notes.glances()
-        seconds = self._costs.speed(best.candidate, glances.get(best.candidate.id), self._effort)
-        if best.evidence.confirmed is None:
-            glance = glances.get(best.candidate.id)
-            seconds += self._costs.answers(best.candidate, self._subject.split.confirm, glance)
-        return seconds + Verifying.seconds(self._terms.requirements, best.capacity)
 
     # --- steps ------------------------------------------------------------------------------------------------
 

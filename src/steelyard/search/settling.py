@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from steelyard.decision import choose, front, running
 from steelyard.decision import contenders as keeping
-from steelyard.decision.standing import Standing
 from steelyard.records.candidate import Numerics
 from steelyard.search.kinship import Kinship
 from steelyard.search.known import STAGES, Known, Step
@@ -31,10 +30,9 @@ UP = "the time allowed for the search was up before its {stage}"
 
 
 class Offer(NamedTuple):
-    """A step that could be made, its seconds, and what it promises per second."""
+    """A step that could be made, and what it promises per second."""
 
     step: Step
-    seconds: float
     worth: float
 
 
@@ -48,69 +46,31 @@ class Settling:
 
     def next(self, known: Known) -> Step | None:
         """The best offer that fits into the time; once there is none, what has to be confirmed."""
-        offers = self._offers(known)
-        fitting = [offer for offer in offers if offer.seconds <= known.left_s]
-        if fitting:
-            return max(fitting, key=lambda offer: offer.worth).step
-        return confirming(known)
+        prospects = self.prospects(known)
+        wanted = _wanted(known, prospects)
+        fitting = [prospect for prospect in wanted if _fits(known, prospect, prospects.leader)]
+        if not fitting:
+            return confirming(known)
+        lasting = _chance_to_last(known, fitting)
+        return max((_offer(known, prospect, lasting) for prospect in fitting), key=lambda offer: offer.worth).step
 
     def wants_more(self, known: Known) -> bool:
         """Whether only the time keeps it from measuring more."""
-        return bool(self._offers(known)) or confirming(known) is not None
+        return bool(_wanted(known, self.prospects(known))) or confirming(known) is not None
 
     def prospects(self, known: Known) -> Prospects:
         """Bounds and chances of all."""
         return Prospects(known, self._kinship)
-
-    def _offers(self, known: Known) -> list[Offer]:
-        """What may be done next. A first look must be worth its time, whatever time there is."""
-        open_ones = [
-            prospect
-            for prospect in self.prospects(known).all[1:]
-            if prospect.chance >= CHANCE and is_open(known, prospect.standing) and _is_worth(known, prospect)
-        ]
-        lasting = _chance_to_last(open_ones, known)
-        return [self._offer(known, prospect, lasting) for prospect in open_ones]
-
-    def _offer(self, known: Known, prospect: Prospect, lasting: float) -> Offer:
-        """The next step of one candidate.
-
-        A first look is worth what it may gain over those that were looked at. Measuring to the end is worth what it
-        gains over those that were measured to the end, if no look at another one will make it needless; a look at
-        its quality that is as cheap as a first look need not wait for that.
-        """
-        steps = open_steps(known, prospect.standing)
-        seconds = [known.seconds(step) + LEAST_S for step in steps]
-        if steps[0].kind == "look":
-            return Offer(steps[0], seconds[0], prospect.gain / seconds[0])
-        first = _more_telling(prospect, seconds) if len(steps) == 2 else 0
-        is_cheap = steps[first].kind == "quality" and seconds[first] <= known.costs.usual_look_s
-        gain = prospect.gain_now * (1.0 if is_cheap else lasting)
-        return Offer(steps[first], seconds[first], gain / sum(seconds))
 
     def reasons(self, known: Known) -> Mapping[str, str]:
         """By id, why each that was not measured to the end was not."""
         prospects = self.prospects(known)
         told = {}
         for prospect in prospects.all[1:]:
-            reason = self._reason(known, prospect, prospects.best)
+            reason = _reason(known, prospect, prospects.likely)
             if reason:
                 told[prospect.standing.candidate.id] = reason
         return told
-
-    def _reason(self, known: Known, prospect: Prospect, best: Prospect | None) -> str:
-        standing = prospect.standing
-        failure, steps = known.failure(standing), open_steps(known, standing)
-        if failure is not None:
-            return f"{failure.kind}: {failure.message}"
-        if "quality" in standing.breaks_whatever_its_speed:
-            return "its quality fails the requirement"
-        if not steps:
-            return ""
-        is_wanted = prospect.chance >= CHANCE and _is_worth(known, prospect)
-        if standing.candidate.id in known.late or is_wanted or best is None:
-            return UP.format(stage=STAGES[steps[0].kind])
-        return _cannot_win(known, prospect, best)
 
 
 def confirming(known: Known) -> Step | None:
@@ -127,40 +87,56 @@ def confirming(known: Known) -> Step | None:
     return Step("confirm", waiting.candidate)
 
 
-def is_open(known: Known, standing: Standing) -> bool:
-    """Whether there is anything left to be measured of it, confirming aside."""
-    is_out = known.failure(standing) is not None or standing.candidate.id in known.late
-    return not is_out and bool(open_steps(known, standing))
+def _wanted(known: Known, prospects: Prospects) -> list[Prospect]:
+    """Those that are in: not measured to the end, with a chance to be the best that is worth the time to find out."""
+    return [p for p in prospects.all[1:] if known.is_open(p.standing) and _is_in(known, p)]
 
 
-def open_steps(known: Known, standing: Standing) -> list[Step]:
-    """What is left to be measured of it, in the usual order."""
-    candidate, steps = standing.candidate, []
-    if standing.evidence.probe is None or (standing.speed is None and candidate.id not in known.glances):
-        steps.append(Step("look", candidate))
-    if (items := known.next_look(standing)) is not None:
-        steps.append(Step("quality", candidate, items))
-    if standing.speed is None:
-        steps.append(Step("speed", candidate))
-    return steps
+def _is_in(known: Known, prospect: Prospect) -> bool:
+    return prospect.chance >= CHANCE and _is_worth(known, prospect)
 
 
 def _is_worth(known: Known, prospect: Prospect) -> bool:
     """Whether what a first look is expected to gain is worth its time; what was looked at is measured anyway."""
-    step = open_steps(known, prospect.standing)[0]
+    step = known.open_steps(prospect.standing)[0]
     if step.kind != "look":
         return True
     return prospect.gain >= PRICE * known.seconds(step) / max(known.passed_s, USUAL_S)
 
 
-def _chance_to_last(open_ones: Sequence[Prospect], known: Known) -> float:
+def _fits(known: Known, prospect: Prospect, leader: Prospect | None) -> bool:
+    """Whether time remains for its next step, and then for measuring the best of those looked at to the end."""
+    if leader is prospect:
+        return True  # it was only taken for the leader because there is time to finish it
+    first = known.open_steps(prospect.standing)[0]
+    seconds = known.seconds(first) if first.kind == "look" else prospect.to_finish_s
+    return seconds + (0.0 if leader is None else leader.to_finish_s) <= known.left_s
+
+
+def _chance_to_last(known: Known, among: Sequence[Prospect]) -> float:
     """That no candidate which was not looked at yet turns out to be the best: one chance for each kind of numerics."""
     chances: dict[Numerics, float] = {}
-    for prospect in open_ones:
+    for prospect in among:
         candidate = prospect.standing.candidate
         if candidate.id not in known.glances:
             chances[candidate.numerics] = max(prospect.chance, chances.get(candidate.numerics, 0.0))
     return math.prod(1 - chance for chance in chances.values())
+
+
+def _offer(known: Known, prospect: Prospect, lasting: float) -> Offer:
+    """The next step of one candidate.
+
+    A first look is worth what it may gain over those that were looked at. Measuring to the end is worth what it
+    gains over those that were measured to the end, if no look at another one will make it needless; a look at its
+    quality that is as cheap as a first look need not wait for that.
+    """
+    steps = known.open_steps(prospect.standing)
+    seconds = [known.seconds(step) + LEAST_S for step in steps]
+    if steps[0].kind == "look":
+        return Offer(steps[0], prospect.gain / seconds[0])
+    first = _more_telling(prospect, seconds) if len(steps) == 2 else 0
+    is_cheap = steps[first].kind == "quality" and seconds[first] <= known.costs.usual_look_s
+    return Offer(steps[first], prospect.gain_now * (1.0 if is_cheap else lasting) / sum(seconds))
 
 
 def _more_telling(prospect: Prospect, seconds: Sequence[float]) -> int:
@@ -168,6 +144,21 @@ def _more_telling(prospect: Prospect, seconds: Sequence[float]) -> int:
     by_quality = (1 - prospect.keeps) / seconds[0]
     by_speed = (1 - prospect.chance / max(prospect.keeps, 1e-9)) / seconds[1]
     return 0 if by_quality >= by_speed else 1
+
+
+def _reason(known: Known, prospect: Prospect, best: Prospect | None) -> str:
+    """Why it was not measured to the end; empty: it was."""
+    standing = prospect.standing
+    failure, steps = known.failure(standing), known.open_steps(standing)
+    if failure is not None:
+        return f"{failure.kind}: {failure.message}"
+    if "quality" in standing.breaks_whatever_its_speed:
+        return "its quality fails the requirement"
+    if not steps:
+        return ""
+    if standing.candidate.id in known.late or best in (None, prospect) or _is_in(known, prospect):
+        return UP.format(stage=STAGES[steps[0].kind])
+    return _cannot_win(known, prospect, best)
 
 
 def _cannot_win(known: Known, prospect: Prospect, best: Prospect) -> str:

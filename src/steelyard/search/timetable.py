@@ -31,9 +31,10 @@ class Timetable:
         """The moment at which nothing may go on."""
         return self._begin + self._within_s * (1 + GRACE)
 
-    def left_s(self, reserve_s: float = 0.0) -> float:
-        """Until the end, without what is set aside; negative when it has passed."""
-        return self.end - reserve_s - self._clock()
+    @property
+    def left_s(self) -> float:
+        """Until the end; negative when it has passed."""
+        return self.end - self._clock()
 
     def is_left(self, seconds: float, into_grace: bool = False) -> bool:
         """Whether something that takes so long may begin now."""
