@@ -70,7 +70,7 @@ class Knowledge:
             outlooks=outlooks,
             costs=Costs(outlooks),
             figure=Figure(self.requirements, Price()),
-            is_built=lambda candidate: candidate.variant in self.built,
+            unbuilt=lambda candidate: float(candidate.variant not in self.built),
             late=frozenset(self.late),
         )
         return replace(known, **changes)

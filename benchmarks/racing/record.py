@@ -80,8 +80,8 @@ class Recorder:
     def until(self, at: float) -> None:
         self._bench.until(at)
 
-    def is_built(self, candidate: Candidate) -> bool:
-        return self._bench.is_built(candidate)
+    def unbuilt(self, candidate: Candidate) -> float:
+        return self._bench.unbuilt(candidate)
 
     def probe(self, candidate: Candidate, items: int) -> tuple[Probe, Answers | None]:
         begin = time.monotonic()

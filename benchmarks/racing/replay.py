@@ -85,8 +85,9 @@ class TableBench:
     def until(self, at: float) -> None:
         self._until = at
 
-    def is_built(self, candidate: Candidate) -> bool:
-        return self._built.issuperset(self._rows[candidate.id].steps)
+    def unbuilt(self, candidate: Candidate) -> float:
+        steps = self._rows[candidate.id].steps
+        return sum(key not in self._built for key in steps) / max(len(steps), 1)
 
     def _pass(self, seconds: float) -> None:
         self.now += seconds * float(np.exp(self._rng.normal(0, SECONDS_DEVIATION)))

@@ -75,9 +75,16 @@ class Workbench:
         """No step goes on after this moment of the monotonic clock: it ends with `OutOfTime`."""
         self._deadline.at = at
 
-    def is_built(self, candidate: Candidate) -> bool:
-        """Whether its artefacts are there already."""
-        return self.subject.recipe(candidate).build is None or (self.built_folder(candidate) / BUILT).exists()
+    def unbuilt(self, candidate: Candidate) -> float:
+        """Of the steps that build it, the share that has not been made yet, for it or for another."""
+        recipe = self.subject.recipe(candidate)
+        if recipe.build is None or self._is_made(recipe.build_key):
+            return 0.0
+        waiting = [step for step in recipe.before if not self._is_made(step.key)]
+        return (1 + len(waiting)) / (1 + len(recipe.before))
+
+    def _is_made(self, key: str) -> bool:
+        return (self._built / key / BUILT).exists()
 
     def built_folder(self, candidate: Candidate) -> Path:
         """Where the candidate's artefacts are, or will be."""
@@ -86,7 +93,7 @@ class Workbench:
     def build(self, candidate: Candidate) -> float:
         """Make the candidate's artefacts, and what they are made of, unless they are there; seconds it took."""
         recipe = self.subject.recipe(candidate)
-        if recipe.build is None or self.is_built(candidate):
+        if recipe.build is None or self._is_made(recipe.build_key):
             return 0.0
         start = time.monotonic()
         base: dict[str, object] = {}

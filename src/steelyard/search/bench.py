@@ -19,7 +19,7 @@ Clock = Callable[[], float]
 class Bench(Protocol):
     """Measures candidates of one subject, one at a time.
 
-    Everything but `is_built` and `until` takes time and may raise `CandidateFailure` (a fault of the candidate's),
+    Everything but `unbuilt` and `until` takes time and may raise `CandidateFailure` (a fault of the candidate's),
     `OutOfTime` once the time given by `until` has come, and `Interrupted`.
     """
 
@@ -34,8 +34,8 @@ class Bench(Protocol):
     def until(self, at: float) -> None:
         """No step goes on after this moment of the search's clock; infinite: there is none."""
 
-    def is_built(self, candidate: Candidate) -> bool:
-        """Whether its artefacts are there already."""
+    def unbuilt(self, candidate: Candidate) -> float:
+        """Of the steps that build it, the share that has not been made yet, for it or for another."""
 
     def probe(self, candidate: Candidate, items: int) -> tuple[Probe, Answers | None]:
         """Build, open, serve once, answer the first items; a failure is told in the probe."""

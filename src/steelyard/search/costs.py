@@ -27,11 +27,11 @@ class Costs:
         self._per_item: dict[Numerics, float] = {}
         self._item_factors: list[float] = []
 
-    def learn_look(self, candidate: Candidate, probe: Probe, seconds: float) -> None:
-        """A first look; what was built on the way is told by the probe."""
+    def learn_look(self, candidate: Candidate, probe: Probe, seconds: float, unbuilt: float) -> None:
+        """A first look, before which this share had to be built; how long that took is told by the probe."""
         expected = self._outlooks[candidate.id]
-        if probe.build_s > 0:
-            self._builds.append((expected.build_s, probe.build_s))
+        if probe.build_s > 0 and unbuilt > 0:
+            self._builds.append((unbuilt * expected.build_s, probe.build_s))
         rest = max(seconds - probe.build_s, 0.01)
         self._opens.setdefault(candidate.runtime, []).append(rest)
         self._open_factors.append(rest / (expected.open_s + GLANCE_S))
@@ -42,10 +42,10 @@ class Costs:
             self._per_item[candidate.numerics] = seconds / items
             self._item_factors.append(seconds / items / _per_item(glance))
 
-    def look(self, candidate: Candidate, is_built: bool) -> float:
-        """To build (unless that was done), open, and glance at it."""
+    def look(self, candidate: Candidate, unbuilt: float) -> float:
+        """To build what has not been built yet (a share of all), open, and glance at it."""
         expected = self._outlooks[candidate.id]
-        build = 0.0 if is_built else expected.build_s * self._build_factor
+        build = unbuilt * expected.build_s * self._build_factor
         opened = self._opens.get(candidate.runtime)
         if opened:
             return build + sum(opened) / len(opened)

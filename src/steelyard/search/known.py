@@ -43,7 +43,8 @@ class Known:
     outlooks: Mapping[str, Outlook]
     costs: Costs
     figure: Figure
-    is_built: Callable[[Candidate], bool]
+    unbuilt: Callable[[Candidate], float]
+    """Of the steps that build it, the share that has not been made yet."""
     effort: float = 1.0
     """Of careful timings, see `measure.speed`."""
     passed_s: float = 0.0
@@ -96,7 +97,7 @@ class Known:
         glance = self.glances.get(candidate.id)
         match step.kind:
             case "look":
-                return self.costs.look(candidate, self.is_built(candidate))
+                return self.costs.look(candidate, self.unbuilt(candidate))
             case "speed":
                 return self.costs.speed(candidate, glance, self.effort)
             case "confirm":

@@ -128,7 +128,7 @@ class Race:
             outlooks=self._outlooks,
             costs=self._costs,
             figure=self._figure,
-            is_built=self._bench.is_built,
+            unbuilt=self._bench.unbuilt,
             effort=self._effort,
             passed_s=self._time.passed_s,
             left_s=self._time.left_s,
@@ -186,12 +186,12 @@ class Race:
 
     def _look(self, candidate: Candidate) -> Probe:
         """Build, open, ask a few items, time roughly."""
-        begin = self._clock()
+        begin, unbuilt = self._clock(), self._bench.unbuilt(candidate)
         probe = self._try(candidate, lambda: self._questions.probe(candidate))
         if probe is not None and probe.failure is None:
             self._try(candidate, lambda: self._questions.glance(candidate))
         if probe is not None:
-            self._costs.learn_look(candidate, probe, self._clock() - begin)
+            self._costs.learn_look(candidate, probe, self._clock() - begin, unbuilt)
         return probe or Probe(build_s=0, load_s=0, memory_mb=0)
 
     def _judge(self, candidate: Candidate, start: int, stop: int) -> Quality | None:

@@ -26,29 +26,28 @@ class Made(NamedTuple):
 
 VARIANTS: dict[str, Made] = {
     "original": Made(1.0, 0.99, 0.3),
-    "optimised": Made(1.0, 0.99, 1.0),
+    "optimised": Made(1.0, 0.99, 0.5),
     "tf32": Made(1.3, 0.98, 0.3),
     "bf16": Made(1.6, 0.95, 0.3),
     "fp16": Made(1.8, 0.95, 2.0),
-    "int8-weights": Made(0.9, 0.97, 5.0),
+    "int8-weights": Made(1.1, 0.93, 3.0),
     "int8-dynamic": Made(0.9, 0.85, 2.0),
-    "int8-nncf-mixed": Made(2.0, 0.85, 8.0),
-    "int8-static-mixed": Made(1.6, 0.85, 1.0),
-    "int8-controlled": Made(2.0, 0.85, 60.0),
-    "int8-asymmetric": Made(2.2, 0.75, 8.0),
-    "int8-nncf": Made(2.3, 0.75, 8.0),
-    "int8-smooth": Made(1.8, 0.8, 5.0),
-    "int8-entropy": Made(1.8, 0.6, 5.0),
+    "studied": Made(1.0, 1.0, 10.0),
+    "int8-nncf-mixed": Made(2.0, 0.9, 4.0),
+    "int8-static-mixed": Made(1.6, 0.9, 2.0),
+    "int8-controlled": Made(2.1, 0.9, 15.0),
+    "int8-asymmetric": Made(2.2, 0.8, 7.0),
+    "int8-nncf": Made(2.3, 0.75, 7.0),
+    "smoothed": Made(1.0, 0.99, 3.0),
+    "int8-smooth": Made(1.6, 0.85, 4.0),
     "int8": Made(1.8, 0.75, 5.0),
-    "int4": Made(0.9, 0.6, 5.0),
-    "input-85-int8": Made(2.9, 0.2, 8.0),
-    "input-85": Made(1.3, 0.25, 1.0),
-    "input-70-int8": Made(4.0, 0.1, 8.0),
-    "input-70": Made(1.9, 0.1, 1.0),
-    "studied": Made(1.0, 0.99, 25.0),
-    "smoothed": Made(1.0, 0.99, 5.0),
+    "int4": Made(0.9, 0.6, 4.0),
+    "input-85": Made(1.3, 0.5, 0.5),
+    "input-70": Made(1.8, 0.25, 0.5),
+    "input-85-int8": Made(2.9, 0.4, 7.0),
+    "input-70-int8": Made(4.0, 0.2, 7.0),
 }
-"""By the beginning of the variant's name, the first that fits."""
+"""By the beginning of the variant's name; of several that fit the longest counts."""
 UNKNOWN = Made(1.0, 0.8, 5.0)
 
 
@@ -64,6 +63,8 @@ RUNTIMES: dict[str, Opened] = {
     "openvino": Opened(1.05, 1.0),
     "torch-inductor": Opened(0.5, 30.0),
     "torch": Opened(0.3, 3.0),
+    "onnxruntime-cuda": Opened(10.0, 4.0),
+    "onnxruntime-tensorrt": Opened(15.0, 60.0),
 }
 SIZE_MB_S = 20.0
 """Models take longer to make and to open the larger they are: so many megabytes in a second."""
@@ -90,7 +91,8 @@ def outlook(candidate: Candidate, info: ModelInfo, machine: Machine) -> Outlook:
 
 
 def _made(variant: str) -> Made:
-    return next((made for name, made in VARIANTS.items() if variant.startswith(name)), UNKNOWN)
+    fitting = [name for name in VARIANTS if variant.startswith(name)]
+    return VARIANTS[max(fitting, key=len)] if fitting else UNKNOWN
 
 
 def _has_vnni(machine: Machine) -> bool:
