@@ -88,7 +88,9 @@ def test_rungs_share_one_study_and_hold_nested_sets(tool: str, source: Path, tmp
 
 @pytest.mark.parametrize("name", ["int8-static-mixed-4", "int8-nncf-mixed-8"])
 def test_a_rung_that_would_leave_nothing_in_8_bits_is_refused(name: str, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(CandidateFailure, match=r"it has 3 layers: with \d in float nothing is left in 8 bits") as caught:
+    with pytest.raises(
+        CandidateFailure, match=r"it has 3 layers: with \d in float nothing is left in 8 bits"
+    ) as caught:
         make(name, source, tmp_path / "out", CALIBRATION)
     assert caught.value.kind == "build"
 
