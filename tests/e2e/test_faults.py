@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +100,24 @@ def test_killed_it_leaves_no_orphan_and_goes_on(tmp_path: Path, few_digits: Path
     assert resumed.status == 0, resumed.err
     assert resumed.json["search"]["resumed"] >= kept - 1
     assert not list((tmp_path / ".steelyard").glob("scratch-*")), "what the killed run left was swept"
+
+
+@pytest.fixture
+def neighbour() -> Iterator[None]:
+    """A loop that does nothing, as fast as it can."""
+    loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    yield
+    loop.kill()
+    loop.wait()
+
+
+@pytest.mark.usefixtures("neighbour")
+def test_a_noisy_neighbour_leads_to_no_wrong_verdict(few_digits: Path, model: str, steelyard: Run) -> None:
+    """The shipped network serves within 25 ms for sure, whatever else the machine does."""
+    asked = ["--data", str(few_digits), "--quality-drop", "5%", "--p95", "25ms", "--within", "5s"]
+    plan = steelyard("weigh", model, *asked, "--format", "json").json
+    assert plan["status"] in ("met", "undecided"), plan["summary"]
+    assert plan["status"] == "undecided" or plan["quality"]["value"] > 0.95
 
 
 @pytest.fixture
