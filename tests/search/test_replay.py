@@ -15,6 +15,7 @@ from steelyard.search import Race, Result, Terms
 
 OFFLINE = Requirements(quality_drop=0.02)
 REPLAYS = range(4)
+TABLES = Path(__file__).parent / "tables"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,15 @@ def test_the_best_is_found_in_a_tenth_of_the_time(table: Table, truth: Truth, ex
         assert seconds <= 0.11 * exhaustive_s
         shares.append(truth.share(chosen_by(table, result.evidence)))
     assert sum(shares) / len(shares) >= 0.98
+
+
+def test_on_a_recorded_table_as_well() -> None:
+    recorded = read_table(TABLES / "lstm.json")
+    truth = Truth(recorded)
+    within_s = 0.1 * raced(recorded, 100, exhaustive=True)[1]
+    found = [chosen_by(recorded, raced(recorded, seed, within_s)[0].evidence) for seed in range(3)]
+    assert sum(truth.share(name) for name in found) / len(found) >= 0.95
+    assert all(name is not None and truth.is_feasible(name) for name in found)
 
 
 def test_other_ways_to_search_do_worse_in_the_same_time(table: Table, truth: Truth, exhaustive_s: float) -> None:
