@@ -23,6 +23,7 @@ from racing.rivals import every
 from racing.table import Table, Truth, chosen_by, read_table
 
 from steelyard.search.known import Strategy
+from steelyard.search.timetable import GRACE
 
 TABLES = Path(__file__).parent.parent / "tests" / "search" / "tables"
 
@@ -45,11 +46,11 @@ class Replays:
         self.table = table
         self.truth = Truth(table)
         self.replays = replays
-        self.exhaustive_s = statistics.mean(raced(table, 1000 + seed, exhaustive=True)[1] for seed in range(2))
+        self.exhaustive_s = table.exhaustive_s
 
     def outcomes(self, share: float | None, strategy: Callable[[int], Strategy | None]) -> list[Outcome]:
         """With this share of the exhaustive time; None: until the search ends by itself."""
-        within_s = 1e9 if share is None else share * self.exhaustive_s
+        within_s = 1e9 if share is None else share * self.exhaustive_s / (1 + GRACE)
         return [self._outcome(seed, within_s, strategy(seed)) for seed in range(self.replays)]
 
     def _outcome(self, seed: int, within_s: float, strategy: Strategy | None) -> Outcome:

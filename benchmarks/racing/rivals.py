@@ -31,20 +31,22 @@ class OneByOne:
         raise NotImplementedError
 
     def next(self, known: Known) -> Step | None:
-        left = [s for s in known.standings[1:] if known.is_open(s) and not _is_out(s)]
+        left = [s for s in known.standings[1:] if known.is_open(s) and not _is_out(s) and _fits(known, s)]
         current = next((s for s in left if s.candidate.id == self._current), None)
         if current is None and left:
             current = self.pick(known, left)
             self._current = current.candidate.id
-        if current is not None and known.to_finish(current, current.capacity) <= known.left_s:
-            return known.open_steps(current)[0]
-        return confirming(known)
+        return confirming(known) if current is None else known.open_steps(current)[0]
 
     def reasons(self, known: Known) -> Mapping[str, str]:
         return {}
 
     def wants_more(self, known: Known) -> bool:
         return False
+
+
+def _fits(known: Known, standing: Standing) -> bool:
+    return known.to_finish(standing, standing.capacity) <= known.left_s
 
 
 def _is_out(standing: Standing) -> bool:

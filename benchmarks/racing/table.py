@@ -70,6 +70,13 @@ class Table(Record):
         """The subject as the user gave it."""
         return self.rows[0].candidate
 
+    @property
+    def exhaustive_s(self) -> float:
+        """Seconds of measuring everything once: each step of building, each look and timing, each answer."""
+        measured = sum(row.look_s + row.speed_s for row in self.rows)
+        answers = sum(answered.item_s for answered in self.answered.values()) * self.split.total
+        return measured + answers + sum(self.steps_s.values())
+
     def rights(self, numerics: str) -> Rights:
         """Whether each item is answered rightly: bool [items]."""
         return unpacked(self.answered[numerics].right, self.split.total)

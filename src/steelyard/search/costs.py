@@ -66,6 +66,8 @@ class Costs:
     def answers(self, candidate: Candidate, items: int, glance: Speed | None) -> float:
         """To answer so many items."""
         known = self._per_item.get(candidate.numerics)
+        if known is None and glance is None and self._per_item:
+            known = _middle(list(self._per_item.values()))
         return items * (known if known is not None else _per_item(glance) * _middle(self._item_factors))
 
     def speed(self, candidate: Candidate, glance: Speed | None, effort: float) -> float:
