@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_a_size_used_as_a_number_is_refused(tmp_path: Path) -> None:
 
 
 def test_compiled_for_real_it_answers_any_batch_and_refuses_other_sizes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Takes long: a real compiler makes code for one item and for several; other batches must not need it again."""
     if lacks := lacking(RUNTIMES["torch-inductor"]):
@@ -117,7 +118,10 @@ def test_compiled_for_real_it_answers_any_batch_and_refuses_other_sizes(
     settings = SessionSettings(streams=2, max_batch=2)
     session = open_session("torch-inductor", tiny_model.write(tmp_path / "m", "onnx"), settings)
 
-    monkeypatch.setattr("torch._dynamo.config.error_on_recompile", True)
+    config = import_module("torch._dynamo.config")
+    recompiling_fails = config.patch(error_on_recompile=True)  # setattr would leave the setting deleted
+    recompiling_fails.__enter__()
+    request.addfinalizer(lambda: recompiling_fails.__exit__(None, None, None))
 
     def serve(stream: int) -> None:
         earlier = []

@@ -18,6 +18,7 @@ from steelyard.records.currencies import CODES
 
 MOST_BYTES = 20_000_000
 MIB = 1024**2
+LONGEST_FIELD = 131_072
 SPOT = ("spot_usd_per_hour", "spot_price_per_hour")
 SHIPPED = ("aws_us_east_1", "gcp_us_central1", "azure_eastus2")
 FORM = (
@@ -97,6 +98,7 @@ def _text(path: Path) -> str:
 
 def _rows(name: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Line numbers as an editor counts them, and the fields by column; empty lines are passed over."""
+    csv.field_size_limit(LONGEST_FIELD)  # the limit is the process's, and tables of data need another one
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = _columns(name, next(reader, []))
