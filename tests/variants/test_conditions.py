@@ -91,6 +91,11 @@ def test_rungs_leave_a_layer_in_8_bits(layers: int, rungs: set[int]) -> None:
         assert {n for n in (1, 2, 4, 8) if applies(VARIANTS[f"int8-{tool}-mixed-{n}"], info)} == rungs
 
 
+def test_a_model_without_layers_is_tried_in_float_only() -> None:
+    tried = {candidate.variant for candidate in space(model("Relu", "Add", layers=0), HERE)}
+    assert tried == {"original", "optimised", "bf16"}
+
+
 def test_what_only_serves_others_is_not_tried() -> None:
     info = model("Conv", "GlobalAveragePool", "LayerNormalization", shape=(None, 3, 224, 224))
     tried = {candidate.variant for candidate in space(info, HERE)}

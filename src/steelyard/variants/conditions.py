@@ -28,8 +28,8 @@ def transformer(info: ModelInfo) -> bool:
 
 
 def no_transformer(info: ModelInfo) -> bool:
-    """It surely does not attend."""
-    return not transformer(info)
+    """It has layers and surely does not attend."""
+    return info.layers > 0 and not transformer(info)
 
 
 def _layers_over(count: int, info: ModelInfo) -> bool:

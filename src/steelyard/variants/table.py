@@ -7,6 +7,7 @@ from steelyard.records.model import ModelFormat
 
 _ORT = ("onnx", "onnxruntime")
 _NNCF = ("nncf", "openvino")
+_LAYERED = "steelyard.variants.conditions:layered"
 _LADDER = (8, 4, 2, 1)
 """Layers returned to float."""
 
@@ -17,7 +18,6 @@ def _static(
     *,
     runtimes: tuple[str, ...] = ("onnxruntime",),
     precisions: tuple[str, ...] = ("f32",),
-    applies: str = "",
     after: str = "",
     **settings: str | int | float,
 ) -> VariantSpec:
@@ -31,7 +31,7 @@ def _static(
         precisions=precisions,
         settings=settings,
         after=after,
-        applies=applies,
+        applies=_LAYERED,
         calibrates=True,
         packages=_ORT,
         summary=summary,
@@ -44,7 +44,7 @@ def _nncf(
     summary: str,
     *,
     reads: tuple[ModelFormat, ...] = ("onnx", "openvino"),
-    applies: str = "",
+    applies: str = _LAYERED,
     after: str = "",
     **settings: str | int | float,
 ) -> VariantSpec:
@@ -171,7 +171,7 @@ _BASES = (
         reads=("onnx",),
         writes="onnx",
         runtimes=(),
-        applies="steelyard.variants.conditions:layered",
+        applies=_LAYERED,
         calibrates=True,
         packages=_ORT,
         summary="the model in float, with what 8 bits by ONNX Runtime cost and gain in each layer",
@@ -182,7 +182,7 @@ _BASES = (
         reads=("onnx", "openvino"),
         writes="openvino",
         runtimes=(),
-        applies="steelyard.variants.conditions:layered",
+        applies=_LAYERED,
         calibrates=True,
         packages=_NNCF,
         summary="the model in float, with what 8 bits by NNCF cost and gain in each layer",
@@ -252,6 +252,7 @@ _TRIED = (
         reads=("onnx",),
         writes="onnx",
         runtimes=("onnxruntime",),
+        applies=_LAYERED,
         packages=_ORT,
         summary="8-bit weights of matrix products and LSTMs; activations are scaled while it runs",
     ),
@@ -261,7 +262,6 @@ _TRIED = (
         "int8-controlled",
         "int8_controlled:make",
         "int8-nncf, with operators given back to float until it agrees with the original on the calibration items",
-        applies="steelyard.variants.conditions:layered",
     ),
     _nncf(
         "int8-asymmetric",
