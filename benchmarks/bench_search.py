@@ -5,7 +5,8 @@ noise: service times are drawn anew, with deviations from timing to timing, and 
 table's. The truth is what the whole table says. Told: the share of the best objective (that of what the decision
 chooses when everything is known; 0 for nothing, or what breaks a requirement), mean and worst; the share of the
 exhaustive time; how often what was chosen truly breaks a requirement. Beside it random search, hill climbing and
-Optuna's TPE, with the same seconds, the same reserve for confirming, and the same decision at the end.
+Optuna's TPE, with the same seconds, the same reserve for confirming, and the same decision at the end; and our own
+search without what it knows from experience (`subjects/outlook.py`) of what is usually fast and right.
 
     python benchmarks/bench_search.py [--replays 30] [--share 0.1] [TABLE.json …]
 """
@@ -18,10 +19,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from racing.replay import raced
 from racing.rivals import every
 from racing.table import Table, Truth, chosen_by, read_table
 
+from steelyard.records.subject import Outlook
 from steelyard.search.known import Strategy
 from steelyard.search.timetable import GRACE
 
@@ -60,6 +63,13 @@ class Replays:
         return Outcome(self.truth.share(chosen), seconds / self.exhaustive_s, wrong)
 
 
+def without_experience(table: Table) -> Table:
+    """The same, but all candidates promise the same before they are measured."""
+    return msgspec.structs.replace(
+        table, rows=tuple(msgspec.structs.replace(row, outlook=Outlook()) for row in table.rows)
+    )
+
+
 def line(name: str, outcomes: Sequence[Outcome]) -> str:
     shares = [outcome.share for outcome in outcomes]
     times = [outcome.time for outcome in outcomes]
@@ -83,6 +93,8 @@ def main() -> None:
         print(f"  best: {runs.truth.best}")
         print(line(f"steelyard, {given.share:.0%} of the time", runs.outcomes(given.share, lambda _: None)))
         print(line("steelyard, left to itself", runs.outcomes(None, lambda _: None)))
+        blind = Replays(without_experience(table), given.replays)
+        print(line(f"steelyard, {given.share:.0%}, no experience", blind.outcomes(given.share, lambda _: None)))
         for name, rival in every():
             print(line(f"{name}, {given.share:.0%}", runs.outcomes(given.share, rival)), flush=True)
 

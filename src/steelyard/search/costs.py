@@ -12,6 +12,8 @@ from steelyard.records.subject import Outlook
 
 GLANCE_S = 0.5
 """Of a first look, what comes after opening."""
+CUT = 2.0
+"""What was broken off would have taken so many times as long."""
 PER_ITEM_S = 0.005
 """Of answering, before anything was seen of it."""
 
@@ -35,6 +37,13 @@ class Costs:
         rest = max(seconds - probe.build_s, 0.01)
         self._opens.setdefault(candidate.runtime, []).append(rest)
         self._open_factors.append(rest / (expected.open_s + GLANCE_S))
+
+    def learn_cut(self, candidate: Candidate, seconds: float, unbuilt: float) -> None:
+        """A first look was broken off, while it was built (`unbuilt`: this share) or, at 0, while it was opened."""
+        if unbuilt > 0:
+            self._builds.append((unbuilt * self._outlooks[candidate.id].build_s, CUT * seconds))
+        else:
+            self._opens.setdefault(candidate.runtime, []).append(CUT * seconds)
 
     def learn_answers(self, candidate: Candidate, items: int, seconds: float, glance: Speed | None) -> None:
         """So many items were answered."""

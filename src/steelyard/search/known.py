@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,8 @@ class Step(NamedTuple):
     candidate: Candidate
     items: int = 0
     """Of `quality`: the look takes in so many."""
+    most_s: float = math.inf
+    """It is broken off when it takes longer: what it promised was not worth so much."""
 
 
 @dataclass(frozen=True)

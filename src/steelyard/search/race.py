@@ -170,10 +170,15 @@ class Race:
         """Confirming goes a little beyond the time, for without it the search was in vain."""
         return step.kind != "confirm" or self._time.is_left(self._known().seconds(step), into_grace=True)
 
+    def _until(self, step: Step) -> float:
+        """When the step is broken off."""
+        end = self._time.grace_end if step.kind == "confirm" else self._time.end
+        return min(end, self._clock() + step.most_s)
+
     def _make(self, step: Step) -> None:
         candidate, split = step.candidate, self._subject.split
         self._tell(STAGES[step.kind], _told(step, split.confirm))
-        self._bench.until(self._time.grace_end if step.kind == "confirm" else self._time.end)
+        self._bench.until(self._until(step))
         match step.kind:
             case "look":
                 self._look(candidate)
@@ -190,8 +195,11 @@ class Race:
         probe = self._try(candidate, lambda: self._questions.probe(candidate))
         if probe is not None and probe.failure is None:
             self._try(candidate, lambda: self._questions.glance(candidate))
+        seconds = self._clock() - begin
         if probe is not None:
-            self._costs.learn_look(candidate, probe, self._clock() - begin, unbuilt)
+            self._costs.learn_look(candidate, probe, seconds, unbuilt)
+        else:
+            self._costs.learn_cut(candidate, seconds, self._bench.unbuilt(candidate))
         return probe or Probe(build_s=0, load_s=0, memory_mb=0)
 
     def _judge(self, candidate: Candidate, start: int, stop: int) -> Quality | None:

@@ -22,6 +22,8 @@ PRICE = 0.01
 """So much better (logarithm of the figure) a step must be expected to make the outcome that doubles the time spent."""
 USUAL_S = 20.0
 """Time is not counted dearer than after so many seconds."""
+PATIENCE, PATIENT_SHARE = 4.0, 0.25
+"""A first look is broken off after so many times the expected seconds, but not before this share of the time left."""
 CHANCE = 0.05
 """A candidate with a smaller chance to be the best is not measured any further."""
 LEAST_S = 1e-3
@@ -52,7 +54,8 @@ class Settling:
         if not fitting:
             return confirming(known)
         lasting = _chance_to_last(known, fitting)
-        return max((_offer(known, prospect, lasting) for prospect in fitting), key=lambda offer: offer.worth).step
+        best = max((_offer(known, prospect, lasting) for prospect in fitting), key=lambda offer: offer.worth)
+        return _limited(known, best.step, prospects.leader)
 
     def wants_more(self, known: Known) -> bool:
         """Whether only the time keeps it from measuring more."""
@@ -111,6 +114,14 @@ def _fits(known: Known, prospect: Prospect, leader: Prospect | None) -> bool:
     first = known.open_steps(prospect.standing)[0]
     seconds = known.seconds(first) if first.kind == "look" else prospect.to_finish_s
     return seconds + (0.0 if leader is None else leader.to_finish_s) <= known.left_s
+
+
+def _limited(known: Known, step: Step, leader: Prospect | None) -> Step:
+    """A first look, which nobody knows beforehand how long it takes, must not use up the time of all others."""
+    if step.kind != "look" or math.isinf(known.left_s):
+        return step
+    patience_s = max(PATIENCE * known.seconds(step), PATIENT_SHARE * known.left_s)
+    return step._replace(most_s=min(patience_s, known.left_s - (leader.to_finish_s if leader else 0.0)))
 
 
 def _chance_to_last(known: Known, among: Sequence[Prospect]) -> float:
