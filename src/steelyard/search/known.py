@@ -102,7 +102,8 @@ class Known:
             case "look":
                 return self.costs.look(candidate, self.unbuilt(candidate))
             case "speed":
-                return self.costs.speed(candidate, glance, self.effort)
+                like = glance or self.glances.get(self.reference.candidate.id)
+                return self.costs.speed(candidate, like, self.effort)
             case "confirm":
                 return self.costs.answers(candidate, self.reference.split.confirm, glance)
             case "quality":

@@ -54,8 +54,9 @@ class Settling:
         if not fitting:
             return confirming(known)
         lasting = _chance_to_last(known, fitting)
-        best = max((_offer(known, prospect, lasting) for prospect in fitting), key=lambda offer: offer.worth)
-        return _limited(known, best.step, prospects.leader)
+        offers = {prospect.standing.place: _offer(known, prospect, lasting) for prospect in fitting}
+        best = max(offers, key=lambda place: offers[place].worth)
+        return _limited(known, prospects.all[best], offers[best].step, prospects.leader)
 
     def wants_more(self, known: Known) -> bool:
         """Whether only the time keeps it from measuring more."""
@@ -112,16 +113,23 @@ def _fits(known: Known, prospect: Prospect, leader: Prospect | None) -> bool:
     if leader is prospect:
         return True  # it was only taken for the leader because there is time to finish it
     first = known.open_steps(prospect.standing)[0]
-    seconds = known.seconds(first) if first.kind == "look" else prospect.to_finish_s
-    return seconds + (0.0 if leader is None else leader.to_finish_s) <= known.left_s
+    if first.kind == "look":
+        return known.seconds(first) + _afterwards_s(known, prospect, leader) <= known.left_s
+    return prospect.to_finish_s + (leader.to_finish_s if leader else 0.0) <= known.left_s
 
 
-def _limited(known: Known, step: Step, leader: Prospect | None) -> Step:
+def _limited(known: Known, prospect: Prospect, step: Step, leader: Prospect | None) -> Step:
     """A first look, which nobody knows beforehand how long it takes, must not use up the time of all others."""
     if step.kind != "look" or math.isinf(known.left_s):
         return step
     patience_s = max(PATIENCE * known.seconds(step), PATIENT_SHARE * known.left_s)
-    return step._replace(most_s=min(patience_s, known.left_s - (leader.to_finish_s if leader else 0.0)))
+    return step._replace(most_s=min(patience_s, known.left_s - _afterwards_s(known, prospect, leader)))
+
+
+def _afterwards_s(known: Known, prospect: Prospect, leader: Prospect | None) -> float:
+    """After a first look, what it takes to bring the best to its end: the one looked at, or who led before."""
+    itself = prospect.to_finish_s - known.seconds(known.open_steps(prospect.standing)[0])
+    return max(itself, leader.to_finish_s if leader else 0.0)
 
 
 def _chance_to_last(known: Known, among: Sequence[Prospect]) -> float:
