@@ -105,6 +105,13 @@ def test_decide_answers_other_requirements_without_measuring(place: Path, plan: 
     assert decided.json["search"]["measured"] == 0
     assert decided.json["replicas"] > 1
     assert decided.json["cost"]["currency"] == "USD"
+    assert decided.json["search"]["complete"] == plan["search"]["complete"], "a rate changes nothing about the search"
+
+
+def test_decide_tells_that_nothing_was_searched_for_other_requirements(place: Path, demo: Ran) -> None:
+    decided = run_in(place, "decide", "--p95", "50ms", "--format", "json").json
+    assert not decided["search"]["complete"]
+    assert any("No search for these requirements came to its end" in warning for warning in decided["warnings"])
 
 
 def test_decide_on_a_bundle_keeps_its_requirements(place: Path, plan: dict[str, Any]) -> None:

@@ -45,9 +45,10 @@ def race(
     tmp_path: Path,
     subject: Pipelines,
     stop: threading.Event | None = None,
-    within_s: float = 60,
+    within_s: float = 30,
     seconds: float = 20,
     events: list[Event] | None = None,
+    exhaustive: bool = False,
 ) -> Result:
     stop = stop or threading.Event()
     told = events if events is not None else []
@@ -55,7 +56,7 @@ def race(
         Ledger.open(tmp_path / "ledger.db") as ledger,
         Workbench(subject, tmp_path, Limits(memory_mb=1500, seconds=seconds), stop) as bench,
     ):
-        terms = Terms(requirements=REQUIREMENTS, within_s=within_s)
+        terms = Terms(requirements=REQUIREMENTS, within_s=within_s, exhaustive=exhaustive)
         return Race(bench, ledger, MACHINE, terms, told.append).run()
 
 
@@ -181,7 +182,7 @@ def test_stopping_keeps_what_was_measured(tmp_path: Path) -> None:
 
 def test_a_candidate_that_hangs_costs_its_limit_and_no_more(tmp_path: Path) -> None:
     subject = Pipelines({"original": ORIGINAL, "hangs": {"open": "open_bad", "how": "hang"}})
-    result = race(tmp_path, subject, seconds=5)
+    result = race(tmp_path, subject, seconds=2)
     assert "timeout" in dropped(result, "hangs")
     assert chosen(subject, result) == "original"
 
@@ -216,3 +217,23 @@ def test_few_items_are_looked_at_without_failing(tmp_path: Path) -> None:
     subject = Pipelines({"original": ORIGINAL, "fast": KNOBS["fast"]}, split=Split(select=1, confirm=1))
     result = race(tmp_path, subject)
     assert chosen(subject, result) == "original"  # two items prove nothing for the other
+
+
+def test_an_exhaustive_search_drops_nothing_that_runs(tmp_path: Path) -> None:
+    wrong = {"ms": 0.1, "wrong_every": 3}
+    subject = Pipelines({"original": ORIGINAL, "slow": {"ms": 5, "expected": 0.1}, "wrong": wrong}, max_batch=2)
+    result = race(tmp_path, subject, exhaustive=True, within_s=40)
+    assert result.figures.complete
+    assert result.figures.ruled_out == 0
+    assert all(e.speed and e.selected and e.confirmed and not e.dropped for e in result.evidence.values())
+    assert all(e.selected.items == subject.split.select for e in result.evidence.values() if e.selected)
+
+
+def test_a_step_ends_with_the_time_and_is_no_failure_of_the_candidate(tmp_path: Path) -> None:
+    hangs = {"open": "open_bad", "how": "hang", "expected": 5}
+    began = time.monotonic()
+    result = race(tmp_path, Pipelines({"original": ORIGINAL, "hangs": hangs}), within_s=8, seconds=300)
+    assert time.monotonic() - began < 8 * 1.1 + 2  # starting and ending processes on a busy machine
+    assert "the time allowed for the search was up" in dropped(result, "hangs")
+    assert next(e for n, e in result.evidence.items() if n.startswith("hangs")).probe is None
+    assert not result.figures.complete
