@@ -187,7 +187,7 @@ class InMemory:
     def find(self, key: str) -> Measurement | None:
         return self._entries.get(key)
 
-    def claim(self, key: str) -> None:
+    def claim(self, key: str, patience_s: float = 0.0) -> None:
         pass
 
     def append(self, entry: Entry) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import tempfile
 import threading
@@ -163,7 +164,7 @@ class _Relay:
     def find(self, key: str) -> Measurement | None:
         return self._known.get(key)
 
-    def claim(self, key: str) -> None:
+    def claim(self, key: str, patience_s: float = math.inf) -> None:
         """Nobody else makes the measurements of this share."""
 
     def append(self, entry: Entry) -> None:

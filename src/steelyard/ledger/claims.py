@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import threading
 import time
@@ -28,9 +29,11 @@ Claims = Callable[[str], contextlib.AbstractContextManager[Callable[[], bool]]]
 """For a key: inside the context, a function that tries to take the claim and tells whether it is held."""
 
 
-def wait_for(take: Callable[[], bool], stop: threading.Event, tell: Callable[[str], None]) -> None:
+def wait_for(
+    take: Callable[[], bool], stop: threading.Event, tell: Callable[[str], None], patience_s: float = math.inf
+) -> None:
     """Return once the claim is held, or was waited for in vain. Raises Interrupted when `stop` is set."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + min(PATIENCE_S, patience_s)
     told = False
     while not take() and time.monotonic() < deadline:
         if not told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -33,8 +34,8 @@ class Keeping(Protocol):
     def find(self, key: str) -> Measurement | None:
         """The newest measurement under `key`, or None."""
 
-    def claim(self, key: str) -> None:
-        """Have the measurement of `key` to make."""
+    def claim(self, key: str, patience_s: float = math.inf) -> None:
+        """Have the measurement of `key` to make, having waited for another that makes it no longer than this."""
 
     def append(self, entry: Entry) -> None:
         """Keep an entry."""
@@ -98,14 +99,16 @@ class Ledger:
         found = self._bridge.ask(lambda: self._read(query), list)
         return found[-1].measurement if found else None
 
-    def claim(self, key: str) -> None:
+    def claim(self, key: str, patience_s: float = math.inf) -> None:
         """Have the measurement of `key` to make: other runs that want it wait until it is appended.
 
-        A claim ends with the next one, with `append`, and with this process. One that another run has is waited for.
+        A claim ends with the next one, with `append`, and with this process. One that another run has is waited for,
+        but not for ever, and no longer than `patience_s`.
         """
         self._claimed.close()
         outages = self._outages or Outages(Path())
-        claims.wait_for(self._claimed.enter_context(self._claims(key)), outages.stop, outages.tell)
+        take = self._claimed.enter_context(self._claims(key))
+        claims.wait_for(take, outages.stop, outages.tell, patience_s)
 
     def of_subject(self, subject: str, machine: str | None = None) -> list[Entry]:
         """All entries of a subject (of one machine, if given) in the order in which they were appended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -32,10 +33,14 @@ class Event:
 class Notebook:
     """Measurements of one subject on one machine; every one is in the ledger before the next begins."""
 
-    def __init__(self, subject: Subject, machine: Machine, ledger: Keeping) -> None:
+    def __init__(
+        self, subject: Subject, machine: Machine, ledger: Keeping, left_s: Callable[[], float] = lambda: math.inf
+    ) -> None:
+        """`left_s`: how long another run that makes a measurement may be waited for."""
         self._subject = subject
         self._machine = machine.fingerprint
         self._ledger = ledger
+        self._left_s = left_s
         self.measured = 0
         self.resumed = 0
         self._held: dict[str, Measurement] = {}
@@ -56,7 +61,7 @@ class Notebook:
         """Like `recall`; but None means that this run shall measure it, and that others on the ledger wait for it."""
         known = self.recall(kind, candidate, what, unless)
         if known is None:
-            self._ledger.claim(self._key(candidate, what))
+            self._ledger.claim(self._key(candidate, what), max(0.0, self._left_s()))
             known = self.recall(kind, candidate, what, unless)
         return known
 

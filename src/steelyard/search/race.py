@@ -82,7 +82,7 @@ class Race:
         self._on_event = on_event
         self._clock = clock
         self._time = Timetable(clock, terms.within_s)
-        self._notes = Notebook(self._subject, machine, ledger)
+        self._notes = Notebook(self._subject, machine, ledger, lambda: self._time.left_s)
         self._questions = Questions(bench, self._notes)
         self._outlooks = {c.id: self._subject.outlook(c) for c in self._all}
         self._costs = Costs(self._outlooks)
