@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,20 @@ def test_a_damaged_ledger_is_set_aside_told_and_rebuilt(
     assert "corrupt" in ran.out
     assert list(work.glob("ledger.db.corrupt-*"))
     assert measured(tmp_path) > 5
+
+
+def test_a_ledger_without_its_work_folder_is_enough_for_a_bundle(
+    tmp_path: Path, few_digits: Path, model: str, steelyard: Run
+) -> None:
+    """As when another machine of the same kind measured it: nothing is measured anew, what is needed is built."""
+    ledger = ["--ledger", "shared.db"]
+    first = steelyard(*weigh(model, few_digits, *ledger, "--within", "10s", "--format", "json"))
+    assert first.status == 0, first.err
+    shutil.rmtree(tmp_path / ".steelyard")
+    again = steelyard(*weigh(model, few_digits, *ledger, "--within", "1s", "--format", "json"))
+    assert again.status == 0, again.err
+    assert again.json["chosen"] == first.json["chosen"]
+    assert again.json["search"]["measured"] <= 2
 
 
 def test_five_items_prove_nothing_and_that_is_said(tmp_path: Path, digits: Path, model: str, steelyard: Run) -> None:

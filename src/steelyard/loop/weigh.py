@@ -218,5 +218,7 @@ def _bundle(plan: Plan, bench: Workbench, out: Path) -> Bundle:
     """The plan with the artefacts of the whole front and of the reference, which `check` measures against."""
     kept = {*plan.front, bench.reference.id}
     candidates = [c for c in bench.subject.candidates() if c.id in kept]
+    for candidate in candidates:
+        bench.build(candidate)  # what was measured elsewhere, or before the work folder was emptied, is not here
     artefacts = {candidate.variant: bench.built_folder(candidate) for candidate in candidates}
     return write_bundle(plan, render(plan), artefacts, out)

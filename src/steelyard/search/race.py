@@ -11,6 +11,7 @@ At every moment the notebook holds enough to decide with; running out of time on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ class Race:
         self._bench.until(self._time.grace_end)
         self._head_to_head()
         self._verify()
+        self._bench.until(math.inf)  # what the bundle needs may have to be built yet
         return self.result()
 
     def result(self) -> Result:
@@ -151,7 +153,7 @@ class Race:
     def _measure_reference(self) -> None:
         reference = self._all[0]
         self._tell("reference", f"measuring the reference, {reference.id}")
-        self._bench.until(float("inf"))
+        self._bench.until(math.inf)
         probe = self._look(reference)
         if probe.failure is not None:
             raise ModelError(
