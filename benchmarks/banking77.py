@@ -59,10 +59,15 @@ def classifier(folder: Path = KEPT) -> Path:
     return place
 
 
-def job(folder: Path = KEPT) -> list[str]:
-    """What `steelyard weigh` is told, once the classifier is there."""
-    data = ["--data", str(MIRROR / "test.csv"), "--labels", "category", "--text", "text"]
-    return [str(folder / FILE), *data, "--tokenizer", str(folder / "tokenizer.json")]
+def job(folder: Path = KEPT) -> dict[str, str]:
+    """What a weighing is told, once the classifier is there."""
+    return {
+        "model": str(folder / FILE),
+        "data": str(MIRROR / "test.csv"),
+        "labels": "category",
+        "text": "text",
+        "tokenizer": str(folder / "tokenizer.json"),
+    }
 
 
 def _weights_folder() -> Path:

@@ -32,12 +32,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import banking77
 import msgspec
 import numpy as np
-from bench_weigh import JOBS
-from gain.open_loop import load, poisson, post
+from gain.open_loop import load, post
+from jobs import flags, words
 
+from steelyard.arrivals import poisson
 from steelyard.data.sequences import read_items
 from steelyard.records.base import from_json
 from steelyard.records.data import Prepared
@@ -80,13 +80,8 @@ class Case:
 
 def weighed(name: str, folder: Path) -> Case:
     """Weigh the model for the bound and make requests of the items that judged it."""
-    if name == "minilm":
-        banking77.classifier()
-    words = JOBS[name]
-    at = words.index("--p95")
-    words = [*words[:at], "--p95", f"{BOUNDS_MS[name]:g}ms", *words[at + 2 :]]
-    command = [sys.executable, "-m", "steelyard.cli.main", "weigh", *words, "--quality-drop", "1%"]
-    command += ["--within", "4min", "--format", "json"]
+    told = words(name) | {"latency": f"p95={BOUNDS_MS[name]:g}ms", "quality_drop": "1%", "within": "4min"}
+    command = [sys.executable, "-m", "steelyard.cli.main", "weigh", *flags(told), "--format", "json"]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
     plan = json.loads(done.stdout)
     prepared = prepared_in(folder)
@@ -100,7 +95,7 @@ def weighed(name: str, folder: Path) -> Case:
         for one in items
     ]
     raw = [post("/predict", b"".join(a.tobytes() for a in one.values()), "application/octet-stream") for one in items]
-    return Case(name, Path(words[0]), folder / "steelyard-plan", plan, inputs, text, raw)
+    return Case(name, Path(told["model"]), folder / "steelyard-plan", plan, inputs, text, raw)
 
 
 def prepared_in(folder: Path) -> Prepared:
@@ -179,7 +174,7 @@ def capacity(port: int, requests: Sequence[bytes], bound_s: float, seed: int) ->
     for share in LADDER:
         rate = share * most
         count = int(rate * min(max(SHORTEST_S, WANTED / rate), LONGEST_S))
-        outcome = load(port, requests, poisson(rate, count, seed), CONNECTIONS)
+        outcome = load(port, requests, poisson(rate, count, np.random.default_rng(seed)), CONNECTIONS)
         if outcome.late(bound_s) <= LATE:
             return rate, float(np.quantile(outcome.latencies, 0.95) * 1000)
     return 0.0, 0.0

@@ -17,26 +17,19 @@ import argparse
 import statistics
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench_weigh import JOBS
+from jobs import opened, words
 
 from steelyard import capacity as simulated
 from steelyard.loop import order
-from steelyard.loop.weigh import limits_of, metric_name, prepare
-from steelyard.loop.workspace import Workspace
-from steelyard.machines.here import this_machine
 from steelyard.measure.load import Found, capacity_by_load
 from steelyard.measure.workbench import Workbench
 from steelyard.records.arrivals import POISSON
 from steelyard.records.candidate import Candidate
 from steelyard.records.measurement import Load, ServiceTime
 from steelyard.records.requirements import Latency
-from steelyard.subjects.model import ModelSubject
 
 CLOSE = 0.10
 """The prediction must be within this share of the capacity found."""
@@ -90,45 +83,17 @@ class Outcome(NamedTuple):
     ratio_beside: float
 
 
-def words_of(arguments: list[str], work: Path) -> dict[str, object]:
-    """The flags of a weighing as words."""
-    words: dict[str, object] = {"model": arguments[0], "work": str(work), "inputs": []}
-    for flag, value in zip(arguments[1::2], arguments[2::2], strict=True):
-        name = flag.removeprefix("--").replace("-", "_")
-        if name == "preprocess":
-            words |= order.preprocess_flags([value])
-        elif name == "input":
-            words["inputs"] = [*words["inputs"], value]  # type: ignore[misc]
-        elif name.startswith("p9"):
-            words["latency"] = f"{name}={value}"
-        else:
-            words[name] = value
-    return words
-
-
-@contextmanager
-def bench(name: str, work: Path) -> Iterator[Workbench]:
-    """A workbench for one of the models, with its data prepared."""
-    job, machine, stop = order.job(words_of(JOBS[name], work)), this_machine(), threading.Event()
-    workspace = Workspace(work, limits_of(job, machine), stop)
-    info = workspace.inspect(Path(job.model))
-    prepared = prepare(workspace, job, info)
-    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine)
-    with Workbench(subject, workspace.folder, workspace.limits, stop) as opened:
-        yield opened
-
-
-def once(opened: Workbench, case: Case, short: bool, seed: int) -> Outcome:
+def once(bench: Workbench, case: Case, short: bool, seed: int) -> Outcome:
     """Predict, then find."""
     candidate, latency = case.candidate, case.latency
     effort = 0.3 if short else 1.0
-    quiet_ms = opened.glance(opened.reference, 1, 0.2).median_ms
-    speed = opened.speed(candidate, quiet_ms, effort)
+    quiet_ms = bench.glance(bench.reference, 1, 0.2).median_ms
+    speed = bench.speed(candidate, quiet_ms, effort)
     predicted = simulated.capacity(speed.service, candidate.workers, candidate.max_batch, latency)
 
     def run(rate: float) -> Load:
         seconds = 1.0 if short else min(max(WANTED / rate, SHORTEST_S), LONGEST_S)
-        load = opened.load(candidate, rate, POISSON, seconds, latency, speed.service, seed)
+        load = bench.load(candidate, rate, POISSON, seconds, latency, speed.service, seed)
         tell_run(load, latency, simulated_quantile(speed.service, case, rate))
         return load
 
@@ -185,9 +150,9 @@ def main() -> int:
     far = 0
     for name in arguments.cases or list(CASES):
         case = CASES[name]
-        with tempfile.TemporaryDirectory() as folder, bench(case.job, Path(folder)) as opened:
-            repeats = 1 if arguments.short else arguments.repeats
-            text, close = row(name, case, [once(opened, case, arguments.short, seed) for seed in range(repeats)])
+        repeats = 1 if arguments.short else arguments.repeats
+        with tempfile.TemporaryDirectory() as folder, opened(order.job(words(case.job)), Path(folder)) as (bench, _):
+            text, close = row(name, case, [once(bench, case, arguments.short, seed) for seed in range(repeats)])
         print(text, flush=True)
         far += not close
     return far

@@ -12,7 +12,6 @@ see `banking77.py`.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,38 +19,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import banking77
+from jobs import JOBS, flags, words
 
-from steelyard.assets import mnist_model, mnist_test
-
-MIRROR = Path(os.environ.get("STEELYARD_DATA", "data"))
-MODELS = MIRROR.parent / "models"
-PICTURES = MIRROR / "imagenet1000"
 PROMISED = {"mnist": 1.0, "efficientnet": 2.5, "lstm": 1.0, "minilm": 1.0}
 """Gain in capacity that must be reached."""
-JOBS: dict[str, list[str]] = {
-    "mnist": [str(mnist_model()), "--data", str(mnist_test()), "--preprocess", f"scale={1 / 255}", "--p95", "5ms"],
-    "efficientnet": [
-        str(MODELS / "efficientnet_lite0.onnx"),
-        *("--data", str(PICTURES / "images.zip"), "--manifest", str(PICTURES / "labels.csv"), "--labels", "class"),
-        *("--preprocess", "resize=224,224", "--preprocess", "interpolation=bicubic"),
-        *("--preprocess", "mean=127", "--preprocess", "std=128", "--p95", "50ms"),
-    ],
-    "lstm": [
-        str(MODELS / "lstm_10class.onnx"),
-        *("--data", str(MODELS / "lstm_10class.npz"), "--input", "x=ev", "--labels", "y", "--calibration", "cal"),
-        *("--p95", "10ms"),
-    ],
-    "minilm": [*banking77.job(), "--p95", "100ms"],
-}
 
 
 def weigh(name: str, folder: Path) -> tuple[dict[str, Any], float, int]:
     """The plan, seconds of wall time, peak resident memory in MB of the searching process itself."""
-    if name == "minilm":
-        banking77.classifier()
-    command = [sys.executable, "-m", "steelyard.cli.main", "weigh", *JOBS[name], "--quality-drop", "1%"]
-    command += ["--machine", "m7a.large", "--within", "4min", "--format", "json"]
+    command = [sys.executable, "-m", "steelyard.cli.main", "weigh", "--format", "json"]
+    command += flags(words(name) | {"quality_drop": "1%", "machine": "m7a.large", "within": "4min"})
     start = time.monotonic()
     with (folder / "plan.json").open("w") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out)

@@ -135,9 +135,3 @@ async def _load(port: int, requests: Sequence[bytes], due: Floats, connections: 
     for transport in transports:
         transport.abort()
     return Outcome(run.answered - start - due, run.failed)
-
-
-def poisson(rate: float, count: int, seed: int) -> Floats:
-    """Times at which requests are due, `rate` per second, independent of each other."""
-    gaps: Floats = np.random.default_rng(seed).exponential(1 / rate, count)
-    return gaps.cumsum()

@@ -25,11 +25,10 @@ from gain.bodies import Bodies
 from steelyard.bundle import read_bundle
 from steelyard.records.engine import Session, SessionSettings
 from steelyard.runtimes import open_session
-from steelyard.scheduling import Profile, profile, profile_of
+from steelyard.scheduling import PLANNED_QUANTILE, Profile, profile, profile_of
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.dispatcher import Dispatcher
 
-PLANNED_QUANTILE = 0.9
 LARGEST_BATCH = 32
 BODIES = Bodies(sys.argv[3])
 ASSEMBLY = Assembly({each.name: Growth(1, BODIES.fills[each.name]) for each in BODIES.inputs if each.grows}, BODIES.pad)

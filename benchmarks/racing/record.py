@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,15 +17,12 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
-from bench_weigh import MODELS, PICTURES
+from jobs import JOBS, opened, words
 from racing.replay import InMemory
 from racing.table import QUANTILES, Answered, Row, Table, packed, write_table
 
-from steelyard.assets import mnist_model, mnist_test
 from steelyard.errors import CandidateFailure
 from steelyard.loop import order
-from steelyard.loop.weigh import limits_of, prepare, subject_of
-from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.measure.workbench import Workbench, failure_of
 from steelyard.records.arrivals import Arrivals
@@ -38,29 +34,6 @@ from steelyard.records.subject import Answers
 from steelyard.search import Event, Race, Terms
 
 T = TypeVar("T")
-
-JOBS: dict[str, dict[str, object]] = {
-    "mnist": {"model": mnist_model(), "data": mnist_test(), "preprocess.scale": 1 / 255, "latency": "p95=5ms"},
-    "efficientnet": {
-        "model": MODELS / "efficientnet_lite0.onnx",
-        "data": PICTURES / "images.zip",
-        "manifest": str(PICTURES / "labels.csv"),
-        "labels": "class",
-        "preprocess.resize": [224, 224],
-        "preprocess.interpolation": "bicubic",
-        "preprocess.mean": [127.0],
-        "preprocess.std": [128.0],
-        "latency": "p95=50ms",
-    },
-    "lstm": {
-        "model": MODELS / "lstm_10class.onnx",
-        "data": MODELS / "lstm_10class.npz",
-        "inputs": ["x=ev"],
-        "labels": "y",
-        "calibration": "cal",
-        "latency": "p95=10ms",
-    },
-}
 
 
 class Recorder:
@@ -179,16 +152,12 @@ def table_of(name: str, job: Job, recorder: Recorder, built_s: dict[str, float])
 
 def record(name: str, job: Job, folder: Path) -> Table:
     """Search exhaustively in an empty folder."""
-    machine, stop = this_machine(), threading.Event()
-    workspace = Workspace(folder, limits_of(job, machine), stop)
-    info = workspace.inspect(Path(job.model))
-    subject = subject_of(job, info, prepare(workspace, job, info), machine)
-    if subject.labels is None:
-        raise SystemExit("a table needs labels")
     terms = Terms(requirements=job.requirements, price=job.price, within_s=job.within_s, exhaustive=True)
-    with Workbench(subject, workspace.folder, workspace.limits, stop) as bench:
+    with opened(job, folder) as (bench, subject):
+        if subject.labels is None:
+            raise SystemExit("a table needs labels")
         recorder = Recorder(bench, subject.labels)
-        result = Race(recorder, InMemory(), machine, terms, _show).run()
+        result = Race(recorder, InMemory(), subject.machine, terms, _show).run()
         if not result.figures.complete:
             raise SystemExit("the time did not suffice: more --within")
         return table_of(name, job, recorder, bench.built_s)
@@ -205,11 +174,11 @@ def main() -> None:
     asked.add_argument("--within", default="3h")
     asked.add_argument("--limit", type=int)
     given = asked.parse_args()
-    words = JOBS[given.job] | {"within": given.within, "exhaustive": True, "quality_drop": "1%"}
+    told = words(given.job) | {"within": given.within, "exhaustive": True, "quality_drop": "1%"}
     if given.limit:
-        words["limit"] = given.limit
+        told["limit"] = given.limit
     with tempfile.TemporaryDirectory() as folder:
-        table = record(given.job, order.job(words), Path(folder))
+        table = record(given.job, order.job(told), Path(folder))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     write_table(table, given.out)
     print(f"{len(table.rows)} candidates, {given.out.stat().st_size / 1e3:.0f} kB in {given.out}")
