@@ -8,7 +8,8 @@ import pytest
 from made_up import REFERENCE, candidate, evidence, service, weighing
 from steelyard.decision import decide
 from steelyard.decision.flips import flips
-from steelyard.decision.standing import Standing, running, stand
+from steelyard.decision.preference import running
+from steelyard.decision.standing import Standing, stand
 from steelyard.decision.words import number
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price

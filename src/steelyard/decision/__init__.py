@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steelyard.decision.choice import Choice, choose
 from steelyard.decision.plan import decide
-from steelyard.decision.standing import Standing, contenders, front, running, stand
+from steelyard.decision.preference import contenders, front, running
+from steelyard.decision.standing import Standing, stand
 
 __all__ = ["Choice", "Standing", "choose", "contenders", "decide", "front", "running", "stand"]

@@ -13,7 +13,8 @@ from itertools import pairwise
 import msgspec
 
 from steelyard.decision.choice import choose
-from steelyard.decision.standing import TIE, Standing, running
+from steelyard.decision.preference import TIE, running
+from steelyard.decision.standing import Standing
 from steelyard.decision.words import number
 from steelyard.decision.worth import needed_for, spare_for
 from steelyard.records.machine import HOURS_PER_MONTH

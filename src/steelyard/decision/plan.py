@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
 
 from steelyard.decision import amounts, relax, several
 from steelyard.decision.choice import choose
+from steelyard.decision.figures import figures_of, quality_figures
 from steelyard.decision.flips import flips
-from steelyard.decision.standing import Standing, front, running, stand
+from steelyard.decision.preference import front, running
+from steelyard.decision.standing import Standing, stand
 from steelyard.decision.words import broken, number, quality_sentence, reason_against
-from steelyard.decision.worth import energy_of
-from steelyard.errors import InputError
 from steelyard.records.machine import Price
 from steelyard.records.measurement import Evidence, FailureKind
-from steelyard.records.plan import (
-    SCHEMA,
-    Chosen,
-    Figures,
-    Gain,
-    Outcome,
-    Plan,
-    QualityFigures,
-    SearchFigures,
-    Weighed,
-)
+from steelyard.records.plan import SCHEMA, Gain, Outcome, Plan, SearchFigures, Weighed
 from steelyard.records.requirements import Requirements
 from steelyard.records.subject import Split
 from steelyard.records.weighing import Weighing
@@ -54,47 +48,99 @@ def decide(
     prices = {place.name: place.price for place in weighing.places}
     standings = stand(weighing.candidates, evidence, requirements, price, split, prices)
     _check_direction(several.reference_of(standings, None))
-    simulated = _worth_simulating(standings)
-    ordered = running(simulated)
-    chosen, passed_over, _ = choose(ordered)
-    reference = several.reference_of(standings, chosen)
-    place = several.place_of(weighing, reference)
-    passing = [s for s in ordered if s.stand == "passes" and s not in passed_over]
-    best = front(passing)
-    told = [_weighed(s, chosen, best, passed_over) for s in simulated]
-    told += [_ruled_out(s, chosen) for s in standings if s not in simulated]
-    figures = None if chosen is None else _figures(chosen)
-    changes, sensitivity = ((), ()) if chosen is None else flips(simulated, chosen)
-    status = "met" if chosen else "undecided" if any(s.stand == "undecided" for s in standings) else "infeasible"
-    near = None if chosen else relax.nearest(standings)
-    return Plan(
+    decided = _decided(standings)
+    place = several.place_of(weighing, decided.reference)
+    plan = Plan(
         schema=SCHEMA,
         steelyard=version,
         created=created,
-        status=status,  # type: ignore[arg-type]
-        summary=_summary(chosen, reference, near, status),
+        status=decided.status,
+        summary=_summary(decided),
         subject=weighing.subject,
         requirements=requirements,
         machine=place.machine,
         price=place.price,
-        chosen=figures.candidate if figures else None,
-        quality=figures.quality if figures else None,
-        latency=figures.latency if figures else None,
-        capacity_per_replica=figures.capacity_per_replica if figures else None,
-        replicas=figures.replicas if figures else None,
-        cost=figures.cost if figures else None,
-        reference=_figures(reference),
-        gain=None if chosen is None else _gain(chosen, reference),
-        candidates=tuple(sorted(told, key=_rank)),
-        front=tuple(s.candidate.id for s in best),
+        chosen=None,
+        quality=None,
+        latency=None,
+        capacity_per_replica=None,
+        replicas=None,
+        cost=None,
+        reference=figures_of(decided.reference),
+        gain=None,
+        candidates=tuple(sorted(_told(decided), key=_rank)),
+        front=tuple(s.candidate.id for s in decided.front),
         search=search,
-        nearest=near.candidate.id if near else None,
-        binding=relax.binding(near) if near else (),
-        relaxations=() if chosen else relax.relaxations(standings),
+        warnings=(*warnings, *requirements.arrivals.told, *(() if search.complete else (unfinished,))),
+        machines=several.machine_figures(weighing, standings, decided.passing),
+    )
+    return _with_nearest(plan, decided) if decided.chosen is None else _with_chosen(plan, decided, decided.chosen)
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What comes of holding every candidate against the requirements."""
+
+    standings: Sequence[Standing]
+    simulated: Sequence[Standing]
+    """Those of them that can matter."""
+    chosen: Standing | None
+    passed_over: Sequence[Standing]
+    passing: Sequence[Standing]
+    """The most preferred first."""
+    front: Sequence[Standing]
+    reference: Standing
+    nearest: Standing | None
+    """None when one is chosen."""
+
+    @property
+    def status(self) -> Literal["met", "infeasible", "undecided"]:
+        if self.chosen is not None:
+            return "met"
+        return "undecided" if any(s.stand == "undecided" for s in self.standings) else "infeasible"
+
+
+def _decided(standings: Sequence[Standing]) -> _Decided:
+    simulated = _worth_simulating(standings)
+    ordered = running(simulated)
+    chosen, passed_over, _ = choose(ordered)
+    passing = [s for s in ordered if s.stand == "passes" and s not in passed_over]
+    return _Decided(
+        standings=standings,
+        simulated=simulated,
+        chosen=chosen,
+        passed_over=passed_over,
+        passing=passing,
+        front=front(passing),
+        reference=several.reference_of(standings, chosen),
+        nearest=None if chosen else relax.nearest(standings),
+    )
+
+
+def _with_chosen(plan: Plan, decided: _Decided, chosen: Standing) -> Plan:
+    figures = figures_of(chosen)
+    changes, sensitivity = flips(decided.simulated, chosen)
+    return msgspec.structs.replace(
+        plan,
+        chosen=figures.candidate,
+        quality=figures.quality,
+        latency=figures.latency,
+        capacity_per_replica=figures.capacity_per_replica,
+        replicas=figures.replicas,
+        cost=figures.cost,
+        gain=_gain(chosen, decided.reference),
         flips=changes,
         sensitivity=sensitivity,
-        warnings=(*warnings, *requirements.arrivals.told, *(() if search.complete else (unfinished,))),
-        machines=several.machine_figures(weighing, standings, passing),
+    )
+
+
+def _with_nearest(plan: Plan, decided: _Decided) -> Plan:
+    near = decided.nearest
+    return msgspec.structs.replace(
+        plan,
+        nearest=near.candidate.id if near else None,
+        binding=relax.binding(near) if near else (),
+        relaxations=relax.relaxations(decided.standings),
     )
 
 
@@ -129,25 +175,28 @@ def _surely_better(other: Standing, standing: Standing) -> bool:
     return other.capacity >= standing.capacity_at_most and other.quality.drop <= standing.quality.drop
 
 
-def _weighed(
-    standing: Standing, chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
-) -> Weighed:
+def _told(decided: _Decided) -> list[Weighed]:
+    ruled_out = (s for s in decided.standings if s not in decided.simulated)
+    return [*(_weighed(s, decided) for s in decided.simulated), *(_ruled_out(s, decided) for s in ruled_out)]
+
+
+def _weighed(standing: Standing, decided: _Decided) -> Weighed:
     complete = standing.speed is not None and standing.quality is not None
     return Weighed(
         id=standing.candidate.id,
-        verdict=_outcome(standing, chosen, best, passed_over),
-        reason=_reason(standing, chosen, passed_over),
+        verdict=_outcome(standing, decided),
+        reason=_reason(standing, decided),
         failure=_failure(standing),
-        figures=_figures(standing) if complete else None,
-        quality=_quality_figures(standing) if standing.quality and not complete else None,
+        figures=figures_of(standing) if complete else None,
+        quality=quality_figures(standing) if standing.quality and not complete else None,
     )
 
 
-def _ruled_out(standing: Standing, chosen: Standing | None) -> Weighed:
+def _ruled_out(standing: Standing, decided: _Decided) -> Weighed:
     """One that was not worth simulating: what it fails on, or that it cannot win."""
     name, breaks = standing.candidate.id, standing.breaks_whatever_its_speed
     if standing.speed is None or standing.quality is None or _failure(standing) is not None:
-        return _weighed(standing, chosen, (), ())
+        return _weighed(standing, decided)
     if breaks:
         return Weighed(id=name, verdict="fails", reason="; ".join(broken(standing, one) for one in breaks))
     reason = f"at most {number(standing.capacity_at_most)} requests/s, which others exceed at no lower quality"
@@ -159,22 +208,20 @@ def _failure(standing: Standing) -> FailureKind | None:
     return probe.failure.kind if probe is not None and probe.failure is not None else None
 
 
-def _reason(standing: Standing, chosen: Standing | None, passed_over: Sequence[Standing]) -> str:
-    if standing is chosen:
+def _reason(standing: Standing, decided: _Decided) -> str:
+    if standing is decided.chosen:
         return f"keeps every requirement; {quality_sentence(standing)}"
-    if standing in passed_over:
+    if standing in decided.passed_over:
         return f"passes alone, but not at the confidence that was left for it: {quality_sentence(standing)}"
-    return reason_against(standing, chosen)
+    return reason_against(standing, decided.chosen)
 
 
-def _outcome(
-    standing: Standing, chosen: Standing | None, best: Sequence[Standing], passed_over: Sequence[Standing]
-) -> Outcome:
-    if standing is chosen:
+def _outcome(standing: Standing, decided: _Decided) -> Outcome:
+    if standing is decided.chosen:
         return "chosen"
-    if standing in passed_over:
+    if standing in decided.passed_over:
         return "undecided"
-    if standing in best:
+    if standing in decided.front:
         return "front"
     return "dominated" if standing.stand == "passes" else standing.stand
 
@@ -185,55 +232,6 @@ def _rank(told: Weighed) -> tuple[float, ...]:
     return (order.index(told.verdict), float("inf") if cost is None else cost)
 
 
-def _figures(standing: Standing) -> Figures:
-    candidate, probe, speed = standing.candidate, standing.evidence.probe, standing.speed
-    if speed is None or probe is None:
-        raise InputError(f"{candidate.id} has not been measured to the end")
-    return Figures(
-        candidate=Chosen(
-            id=candidate.id,
-            variant=candidate.variant,
-            runtime=candidate.runtime,
-            precision=candidate.precision,
-            threads=candidate.threads,
-            streams=candidate.streams,
-            instances=candidate.instances,
-            max_batch=min(candidate.max_batch, max(s.batch for s in speed.service)),
-            machine=standing.price.machine,
-        ),
-        quality=_quality_figures(standing),
-        latency=standing.latency,
-        capacity_per_replica=standing.capacity,
-        replicas=standing.replicas,
-        cost=standing.cost,
-        memory_mb=probe.memory_mb,
-        load_s=probe.load_s,
-        service=speed.service,
-        energy=energy_of(candidate, speed),
-        load=standing.load,
-    )
-
-
-def _quality_figures(standing: Standing) -> QualityFigures:
-    quality, judgement = standing.quality, standing.judgement
-    if quality is None or judgement is None:
-        raise InputError(f"the quality of {standing.candidate.id} has not been measured")
-    return QualityFigures(
-        metric=quality.metric,
-        value=quality.value,
-        reference=quality.reference,
-        drop=quality.drop,
-        bound=judgement.drop_bound,
-        value_bound=judgement.value_bound,
-        verdict=judgement.verdict,
-        confidence=standing.confidence,
-        items=quality.items,
-        confirmed=quality is standing.evidence.confirmed,
-        items_needed=judgement.items_needed,
-        lower_is_better=quality.lower_is_better,
-    )
-
-
 def _gain(chosen: Standing, reference: Standing) -> Gain:
     if reference.capacity <= 0:
         return Gain(speed=None, cost=None)
@@ -241,12 +239,13 @@ def _gain(chosen: Standing, reference: Standing) -> Gain:
     return Gain(speed=ratio, cost=ratio)
 
 
-def _summary(chosen: Standing | None, reference: Standing, near: Standing | None, status: str) -> str:
+def _summary(decided: _Decided) -> str:
+    chosen, near = decided.chosen, decided.nearest
     if chosen is not None and chosen.quality is not None and chosen.judgement is not None:
-        return f"Run {chosen.candidate.id}: {_speed_sentence(chosen, reference)}, {_quality_words(chosen)}."
+        return f"Run {chosen.candidate.id}: {_speed_sentence(chosen, decided.reference)}, {_quality_words(chosen)}."
     if near is None:
         return "No candidate could be run to the end, so there is no plan."
-    what = "is proven by no candidate" if status == "undecided" else "is broken by every candidate"
+    what = "is proven by no candidate" if decided.status == "undecided" else "is broken by every candidate"
     return f"No plan: {' and '.join(relax.binding(near))} {what}; the nearest is {near.candidate.id}."
 
 

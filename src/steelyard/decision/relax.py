@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from steelyard.decision.choice import choose
-from steelyard.decision.standing import Standing, running
+from steelyard.decision.preference import running
+from steelyard.decision.standing import Standing
 from steelyard.decision.words import flag
 from steelyard.decision.worth import capacity_of, cost_of, quantile
 from steelyard.records.plan import Relaxation

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from steelyard.decision import amounts
-from steelyard.decision.standing import TIE, Standing
+from steelyard.decision.preference import TIE
+from steelyard.decision.standing import Standing
 from steelyard.records.requirements import Requirements
 
 
