@@ -34,6 +34,7 @@ def arrays(given: Given) -> dict[str, Any]:
         ((TABLE.to_numpy(), list(WORDS)), {}),
         (TABLE.assign(answer=WORDS), {"labels": "answer"}),
         (TABLE.assign(label=WORDS), {}),
+        (TABLE.assign(target=WORDS), {}),
         ({"a": TABLE["a"].to_numpy(), "b": TABLE["b"].to_numpy(), "y": WORDS}, {}),
         ({"X": TABLE.to_numpy(), "y": WORDS}, {}),
         (lambda: (TABLE, WORDS), {}),

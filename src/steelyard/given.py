@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from steelyard.data.examples import Example, Takes, examples
+from steelyard.data.match import LABEL_NAMES
 from steelyard.errors import DataError, ModelError
 from steelyard.loop import order
 from steelyard.records.base import digest
 from steelyard.records.engine import Array
-
-LABEL_NAMES = ("labels", "label", "y", "targets", "class")
-"""Arrays and columns of these names hold labels unless others are named."""
 
 
 class Given(NamedTuple):
@@ -87,13 +85,8 @@ def _is_table(data: Any) -> bool:
 def _written_table(data: Any, work: Path) -> str:
     """A DataFrame as a .csv in the work folder, named by its contents."""
     text: str = data.to_csv(index=False) if hasattr(data, "to_csv") else data.write_csv()
-    place = work / "given" / f"{digest(hashlib.sha256(text.encode()).hexdigest())}.csv"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = place.with_suffix(".unfinished")
-        unfinished.write_text(text)
-        unfinished.replace(place)
-    return str(place)
+    raw = text.encode()
+    return _kept(work, f"{digest(hashlib.sha256(raw).hexdigest())}.csv", lambda file: file.write_bytes(raw))
 
 
 def _written(arrays: dict[str, Array], work: Path) -> str:
@@ -101,11 +94,16 @@ def _written(arrays: dict[str, Array], work: Path) -> str:
     if any(array.dtype == object for array in arrays.values()):
         raise DataError("an array holds Python objects", "give numbers, or labels as text")
     key = digest(*((n, a.shape, str(a.dtype), _contents(a)) for n, a in arrays.items()))
-    place = work / "given" / f"{key}.npz"
+    return _kept(work, f"{key}.npz", lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def _kept(work: Path, name: str, write: Callable[[Path], object]) -> str:
+    """The file of this name in the work folder; written, whole or not at all, unless it is there."""
+    place = work / "given" / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = place.with_suffix(".unfinished.npz")
-        np.savez(unfinished, **arrays)  # type: ignore[arg-type]
+        unfinished = place.with_stem(f"{place.stem}.unfinished")
+        write(unfinished)
         unfinished.replace(place)
     return str(place)
 

@@ -42,7 +42,7 @@ class DataSpec(Record):
     """Model input → array in the .npz, or column of the table (several: divided by commas). Empty: found by name, then
     by being the only one that fits."""
     labels: str | None = None
-    """Array in the .npz or column; None: `labels`, `label`, `y`, `targets`, `class` are tried."""
+    """Array in the .npz or column; None: `labels`, `label`, `y`, `targets`, `target`, `class` are tried."""
     calibration: str | None = None
     """Array in the .npz, or a second table, set aside for calibration; None: some of the items are set aside."""
     columns: tuple[str, ...] = ()
