@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 import site
-import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from steelyard.data.items import Array
 from steelyard.errors import DataError
+from steelyard.records.dotted import NoFunction, users_function
 from steelyard.records.model import TensorInfo
-
-PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 _EXPECTED = "return inputs, or (inputs, labels): inputs a numpy array or a dict of them, labels a numpy array"
 
@@ -36,27 +31,10 @@ def load(source: str, inputs: tuple[TensorInfo, ...]) -> tuple[dict[str, Array],
 
 
 def _find(source: str) -> Callable[[], object]:
-    module_name, _, function_name = source.partition(":")
-    function = getattr(_import(module_name, source), function_name, None)
-    if not callable(function):
-        what = "nothing" if function is None else f"a {type(function).__name__}"
-        raise DataError(f"{source}: the module {module_name} has {what} named {function_name!r}, expected a function")
-    return function  # type: ignore[no-any-return]
-
-
-def _import(module_name: str, source: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise _users_fault(error, source) from None
-        raise DataError(
-            f"{source}: there is no module {error.name!r}",
-            "run from the folder that holds it, or set PYTHONPATH to that folder",
-        ) from None
+        return users_function(source)
+    except NoFunction as error:
+        raise DataError(error.message, error.hint) from None
     except (Exception, SystemExit) as error:
         raise _users_fault(error, source) from None
 
@@ -84,7 +62,7 @@ def _last_line(error: BaseException) -> str:
 
 
 def _is_users(file: str) -> bool:
-    others = [sysconfig.get_path("stdlib"), *site.getsitepackages(), str(Path(__file__).parent)]
+    others = [sysconfig.get_path("stdlib"), *site.getsitepackages(), str(Path(__file__).parents[1])]
     return not file.startswith("<") and not any(Path(file).is_relative_to(folder) for folder in others)
 
 

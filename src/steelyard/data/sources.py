@@ -16,6 +16,7 @@ from steelyard.data.table_source import open_columns
 from steelyard.data.wanted import Wanted
 from steelyard.errors import DataError
 from steelyard.records.data import DataSpec
+from steelyard.records.dotted import PATTERN
 
 SUPPORTED = (
     "a .npz, a table (.csv, .tsv, .jsonl, .parquet), a folder of class folders, a folder or .zip of pictures with a "
@@ -47,7 +48,7 @@ def open_source(wanted: Wanted, stack: ExitStack) -> Source:
         return _open_folder(wanted, path)
     if path.is_file():
         return _open_file(wanted, path, stack)
-    if functions.PATTERN.fullmatch(name):
+    if PATTERN.fullmatch(name):
         return _open_function(wanted)
     raise DataError(f"there is no file or folder {name}", f"the data is {SUPPORTED}")
 

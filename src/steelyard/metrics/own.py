@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import math
 import numbers
-import re
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -18,9 +15,9 @@ from typing import Any, ClassVar
 from steelyard.errors import CandidateFailure, UsageError
 from steelyard.metrics import Targets
 from steelyard.metrics.outputs import number_answers
+from steelyard.records.dotted import PATTERN, NoFunction, users_function
 from steelyard.records.engine import Array
 
-PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 OWN_FAULT = "this is an error in your own metric; it gets answers and targets, one row per item, and returns a number"
 
 Function = Callable[[Array, Array], Any]
@@ -47,12 +44,13 @@ class OwnMetric:
     @cached_property
     def function(self) -> Function:
         """The user's function. Raises UsageError when it cannot be imported or is none."""
-        module, _, attribute = self.name.partition(":")
-        found = getattr(_imported(module, self.name), attribute, None)
-        if not callable(found):
-            what = "nothing" if found is None else f"a {type(found).__name__}"
-            raise UsageError(f"{self.name}: the module {module} has {what} named {attribute!r}, expected a function")
-        return found  # type: ignore[no-any-return]
+        try:
+            return users_function(self.name)
+        except NoFunction as error:
+            hint = error.hint and f"{error.hint}; known metrics need no colon"
+            raise UsageError(error.message, hint) from None
+        except (Exception, SystemExit) as error:
+            raise UsageError(f"{self.name} cannot be imported: {_told(error)}", OWN_FAULT) from None
 
     @property
     def lower_is_better(self) -> bool:
@@ -92,23 +90,6 @@ class OwnMetric:
         if not math.isfinite(number):
             raise CandidateFailure("invalid", f"the metric {self.name} returned {number}", OWN_FAULT)
         return float(number)
-
-
-def _imported(module: str, name: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise UsageError(f"{name} cannot be imported: {error}", OWN_FAULT) from None
-        raise UsageError(
-            f"{name}: there is no module {error.name!r}",
-            "run from the folder that holds it, or set PYTHONPATH to that folder; known metrics need no colon",
-        ) from None
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{name} cannot be imported: {_told(error)}", OWN_FAULT) from None
 
 
 def _fault(error: BaseException, name: str) -> str:
