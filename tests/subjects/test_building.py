@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -75,6 +76,20 @@ def test_a_key_depends_on_all_that_takes_part(info: ModelInfo, data: Prepared, m
     version = building._version
     monkeypatch.setattr(building, "_version", lambda package: "9" if package == "onnx" else version(package))
     assert not set(keys("input-85-int8-nncf", info, data)) & set(before["input-85-int8-nncf"])
+
+
+def test_versions_are_looked_up_once_however_often_a_search_asks(
+    info: ModelInfo, data: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = Mock(wraps=building._version)
+    monkeypatch.setattr(building, "_version", version)
+    subject = ModelSubject(info, data, "agreement", MACHINE)
+    candidate = Candidate(variant="int8-static-mixed-1", runtime="onnxruntime")
+    first = subject.recipe(candidate)
+    version.assert_called()
+    version.reset_mock()
+    assert subject.recipe(candidate) == first
+    version.assert_not_called()
 
 
 def test_the_packages_of_what_it_is_made_of_count() -> None:

@@ -19,7 +19,7 @@ from steelyard.records.data import Prepared
 from steelyard.records.machine import Machine
 from steelyard.records.measurement import Quality
 from steelyard.records.model import ModelInfo
-from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
+from steelyard.records.subject import Answers, Outlook, Recipe, Split, Step, Task
 from steelyard.runtimes import RUNTIMES, distribution
 from steelyard.subjects.building import packages_of, placed, steps, versions_of
 from steelyard.subjects.outlook import outlook
@@ -48,6 +48,7 @@ class ModelSubject:
         self.machine = machine
         self._patient = patient
         self._output = None if output is None else _place_of(output, info)
+        self._steps_of: dict[str, tuple[Step, ...]] = {}
         self.metric = metric(metric_name, data.classes)
         if self.metric.targets in ("classes", "numbers") and data.labels is None:
             raise DataError(
@@ -100,13 +101,19 @@ class ModelSubject:
 
     def recipe(self, candidate: Candidate) -> Recipe:
         """How a child builds and opens it."""
-        *before, last = steps(candidate.variant, self.info, self.data, self.machine)
+        *before, last = self._steps(candidate.variant)
         return Recipe(
             build=last.task,
             build_key=last.key,
             open=Task(function="steelyard.subjects.model_child:open_runner", argument=self._open_argument(candidate)),
             before=tuple(before),
         )
+
+    def _steps(self, variant: str) -> tuple[Step, ...]:
+        """Found once: a search asks again and again, and to look up the versions of packages takes a while."""
+        if variant not in self._steps_of:
+            self._steps_of[variant] = steps(variant, self.info, self.data, self.machine)
+        return self._steps_of[variant]
 
     def _open_argument(self, candidate: Candidate) -> dict[str, object]:
         return {
