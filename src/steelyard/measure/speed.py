@@ -77,8 +77,9 @@ def measure_speed(
 def ladder_seconds(service: Sequence[ServiceTime], most: int, effort: float) -> float:
     """About how long `measure_speed` takes, judging by rough service times (none: of a model of usual size)."""
     total = SHORTEST_S / 2
+    times = batch_times(service, 0.5, most) if service else []
     for batch in batch_sizes(most):
-        expected = batch_times(service, 0.5, batch)[-1] / 1e3 if service else USUAL_ITEM_S * batch
+        expected = times[batch - 1] / 1e3 if times else USUAL_ITEM_S * batch
         total += ROUNDS * (max(effort * _wanted(expected) / ROUNDS, expected) + REFERENCE_S + 2 * PAUSE_S)
         if expected * 2 > SLOWEST_BATCH_S:
             break
