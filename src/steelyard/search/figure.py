@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from steelyard.decision import Standing
 from steelyard.decision.worth import quantile
 from steelyard.records.candidate import Candidate
@@ -63,8 +65,6 @@ class Figure:
 
 def quicker(speed: Speed) -> Speed:
     """The same service times, each as much shorter as a careful timing might find them."""
-    import msgspec
-
     service = tuple(
         msgspec.structs.replace(s, quantiles_ms=tuple(value / MARGIN for value in s.quantiles_ms))
         for s in speed.service
