@@ -87,7 +87,7 @@ def weighted_limits(
     parts = [figures(rng.standard_exponential((rows, size))) for rows in _chunks(replicates, pair.answers)]
     worst, best, drop_high, drop_low = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     low, high = (best, worst) if lower_is_better else (worst, best)
-    seen = 0.0 if lower_is_better and not pair.reference_value else _drop_of(pair, lower_is_better=lower_is_better)
+    seen = _drop_of(pair, lower_is_better=lower_is_better)
     reach = size * (float(figures(np.ones((1, size)))[2][0]) - seen)
     return Limits(_kept(low, high), _kept(drop_low, drop_high), max(reach, 0.0))
 
@@ -109,9 +109,7 @@ def _drop(reference: Floats, value: Floats, *, lower_is_better: bool) -> Floats:
 
 
 def _drop_of(pair: Pair, *, lower_is_better: bool) -> float:
-    if lower_is_better:
-        return pair.value / pair.reference_value - 1
-    return pair.reference_value - pair.value
+    return float(_drop(np.array(pair.reference_value), np.array(pair.value), lower_is_better=lower_is_better))
 
 
 def _kept(low: Floats, high: Floats) -> tuple[float, ...]:
