@@ -45,12 +45,10 @@ class Agreement(Accuracy):
     targets: ClassVar[Targets] = "reference"
 
 
-class Top5:
+class Top5(Accuracy):
     """The share of items whose label is among the five most probable classes."""
 
     name: ClassVar[str] = "top5"
-    targets: ClassVar[Targets] = "classes"
-    lower_is_better: ClassVar[bool] = False
 
     def answers(self, outputs: Sequence[Array]) -> Array:
         """The five most probable classes per item, best first: int32 [items, 5] (fewer where there are fewer)."""
@@ -63,14 +61,6 @@ class Top5:
         best_first: Array = np.argsort(-finite(scores).astype(np.float64), axis=1, kind="stable")
         return best_first[:, :5].astype(np.int32)
 
-    def missing(self, answers: Array, truth: Array) -> str:
-        """Any item can be right or wrong."""
-        return ""
-
     def correct(self, answers: Array, truth: Array) -> npt.NDArray[np.bool_]:
         """Whether the label is among them."""
         return np.asarray((answers == truth[:, None]).any(axis=1), np.bool_)
-
-    def value(self, answers: Array, truth: Array) -> float:
-        """The share that is right."""
-        return float(np.mean(self.correct(answers, truth)))

@@ -13,20 +13,17 @@ from typing import ClassVar
 import numpy as np
 
 from steelyard.errors import DataError, UsageError
-from steelyard.metrics import Extreme, Floats, Targets
+from steelyard.metrics import Extreme, Floats, Targets, Weighted
 from steelyard.metrics.outputs import number_answers, shapes
 from steelyard.records.engine import Array
 
 
-class MeanError:
-    """The mean over the items of how wrong each is."""
+class OfNumbers(Weighted):
+    """A metric of the model's first output, in which items can have weights."""
 
+    name: str
     targets: ClassVar[Targets] = "numbers"
-    lower_is_better: ClassVar[bool] = True
-
-    def __init__(self, name: str, of_difference: Callable[[Floats], Floats]) -> None:
-        self.name = name
-        self._of_difference = of_difference
+    lower_is_better: ClassVar[bool] = False
 
     def answers(self, outputs: Sequence[Array]) -> Array:
         """The first output as it is."""
@@ -40,16 +37,26 @@ class MeanError:
         """None: no question of right and wrong."""
 
     def value(self, answers: Array, truth: Array) -> float:
-        """0 is perfect."""
+        """With equal weights."""
         return float(self.weighted(answers, truth, np.ones((1, len(truth))))[0])
-
-    def weighted(self, answers: Array, truth: Array, weights: Floats) -> Floats:
-        """See `Weighted`."""
-        return _mean(self._of_difference(_rows(answers) - _rows(truth)).mean(axis=1), weights)
 
     def extreme(self, answers: Array, reference: Array, truth: Array) -> Extreme:
         """See `_worst_error`."""
         return _worst_error(answers, reference, truth)
+
+
+class MeanError(OfNumbers):
+    """The mean over the items of how wrong each is: 0 is perfect."""
+
+    lower_is_better: ClassVar[bool] = True
+
+    def __init__(self, name: str, of_difference: Callable[[Floats], Floats]) -> None:
+        self.name = name
+        self._of_difference = of_difference
+
+    def weighted(self, answers: Array, truth: Array, weights: Floats) -> Floats:
+        """See `Weighted`."""
+        return _mean(self._of_difference(_rows(answers) - _rows(truth)).mean(axis=1), weights)
 
 
 def mse() -> MeanError:
@@ -62,29 +69,16 @@ def mae() -> MeanError:
     return MeanError("mae", np.abs)
 
 
-class R2:
-    """The share of the targets' variance that the answers explain."""
+class R2(OfNumbers):
+    """The share of the targets' variance that the answers explain: 1 is perfect, 0 no better than the targets' mean."""
 
-    name: ClassVar[str] = "r2"
-    targets: ClassVar[Targets] = "numbers"
-    lower_is_better: ClassVar[bool] = False
-
-    def answers(self, outputs: Sequence[Array]) -> Array:
-        """The first output as it is."""
-        return number_answers(outputs)
+    name = "r2"
 
     def missing(self, answers: Array, truth: Array) -> str:
         """Targets must differ."""
         if _check_sizes("r2", answers, truth) or _varying(_rows(truth)).any():
             return ""
         return f"r2 needs targets that differ, all {len(truth):,} are {_rows(truth)[0, 0]:g}"
-
-    def correct(self, answers: Array, truth: Array) -> None:
-        """None: no question of right and wrong."""
-
-    def value(self, answers: Array, truth: Array) -> float:
-        """1 is perfect, 0 no better than the mean of the targets."""
-        return float(self.weighted(answers, truth, np.ones((1, len(truth))))[0])
 
     def weighted(self, answers: Array, truth: Array, weights: Floats) -> Floats:
         """See `Weighted`."""
@@ -98,17 +92,15 @@ class R2:
         unexplained: Floats = (weights @ errors**2 / around).mean(axis=1)
         return 1 - unexplained
 
-    def extreme(self, answers: Array, reference: Array, truth: Array) -> Extreme:
-        """See `_worst_error`."""
-        return _worst_error(answers, reference, truth)
 
+class Cosine(OfNumbers):
+    """The mean cosine between answer and target; without fitting targets, between answer and reference's answer.
 
-class Cosine:
-    """The mean cosine between answer and target; without fitting targets, between answer and reference's answer."""
+    1 is the same direction, 0 a right angle.
+    """
 
-    name: ClassVar[str] = "cosine"
+    name = "cosine"
     targets: ClassVar[Targets] = "numbers or reference"
-    lower_is_better: ClassVar[bool] = False
 
     def answers(self, outputs: Sequence[Array]) -> Array:
         """The first output as it is; one number alone has no direction."""
@@ -119,17 +111,6 @@ class Cosine:
                 "of one number per item, ask for mse, mae or r2",
             )
         return found
-
-    def missing(self, answers: Array, truth: Array) -> str:
-        """Answers and targets must be of one size."""
-        return _check_sizes("cosine", answers, truth)
-
-    def correct(self, answers: Array, truth: Array) -> None:
-        """None: no question of right and wrong."""
-
-    def value(self, answers: Array, truth: Array) -> float:
-        """1 is the same direction, 0 a right angle."""
-        return float(self.weighted(answers, truth, np.ones((1, len(truth))))[0])
 
     def weighted(self, answers: Array, truth: Array, weights: Floats) -> Floats:
         """See `Weighted`."""
