@@ -9,7 +9,7 @@ import numpy as np
 
 from steelyard.data.array_source import conversion_of
 from steelyard.data.columns import Columns
-from steelyard.data.convert import Stepwise, input_dtype
+from steelyard.data.convert import LARGEST_WHOLE, Stepwise, input_dtype
 from steelyard.data.items import Array, ItemKind, Numbers, Rows, Steps
 from steelyard.data.match import fits, told_shape
 from steelyard.data.rows import Header
@@ -17,9 +17,6 @@ from steelyard.data.sequences import Packed
 from steelyard.data.wanted import Wanted
 from steelyard.errors import DataError
 from steelyard.records.model import TensorInfo
-
-_LARGEST_WHOLE = 2.0**53
-"""Above this, floats no longer tell whole numbers apart."""
 
 
 class RowNames(Sequence[str]):
@@ -54,7 +51,7 @@ class NumberItems:
         self._keeps = wanted.spec.missing == "keep" and input_dtype(info).kind == "f"
         self._values = columns.numbers(names)
         shape = _shape(info, len(names), columns)
-        if input_dtype(info).kind in "iu" and (abs(np.nan_to_num(self._values)) >= _LARGEST_WHOLE).any():
+        if input_dtype(info).kind in "iu" and (abs(np.nan_to_num(self._values)) >= LARGEST_WHOLE).any():
             raise DataError(
                 f"a number in {', '.join(names)} is too large to be told from its neighbours as a whole one"
             )
@@ -68,15 +65,11 @@ class NumberItems:
         """The rows of these numbers, in this order."""
         values = self._values[numbers]
         absent = np.isnan(values)
-        faults = {}
-        if absent.any() and not self._keeps:
-            faults = {int(place): self._reason(absent[place]) for place in np.flatnonzero(absent.any(axis=1))}
+        faults = {} if self._keeps else _lacking(absent, self._columns)
+        if faults:
             values = np.where(absent, 0, values)
         shaped = values.reshape(len(values), *self._conversion.stored_shape)
         return Rows({self._input: self._conversion(shaped)}, faults)
-
-    def _reason(self, absent: Array) -> str:
-        return f"no value in the column {self._columns[int(np.flatnonzero(absent)[0])]!r}"
 
 
 class WordItems:
@@ -96,13 +89,17 @@ class WordItems:
     def read(self, numbers: Numbers) -> Rows:
         """The rows of these numbers, in this order."""
         values = self._values[numbers]
-        absent = values == ""
-        faults = {}
-        if not self._keeps:
-            for place in np.flatnonzero(absent.any(axis=1)):
-                faults[int(place)] = f"no value in the column {self._columns[int(np.flatnonzero(absent[place])[0])]!r}"
+        faults = {} if self._keeps else _lacking(values == "", self._columns)
         shaped = np.ascontiguousarray(values).reshape(len(values), *self.kinds[self._input].shape)
         return Rows({self._input: shaped}, faults)
+
+
+def _lacking(absent: Array, columns: Sequence[str]) -> dict[int, str]:
+    """The rows in which a value is absent → why they cannot be read."""
+    return {
+        int(place): f"no value in the column {columns[int(absent[place].argmax())]!r}"
+        for place in np.flatnonzero(absent.any(axis=1))
+    }
 
 
 def _shape(info: TensorInfo, columns: int, table: Columns) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.data.convert import LARGEST_WHOLE
 from steelyard.data.items import Array
 from steelyard.data.sequences import MemorySteps, Packed
 from steelyard.data.table_files import TableFile
@@ -20,7 +21,6 @@ Kind = Literal["number", "text", "list", "other", "nothing"]
 """nothing: all cells are missing; other: what neither a model nor a tokenizer takes (objects, dates)."""
 
 _YES_NO = {"true": 1.0, "false": 0.0}
-_LARGEST_WHOLE = 2**53
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _word(cell: Any) -> str:
     """As it is written: whole numbers without a point."""
     if cell is None:
         return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() and abs(cell) < _LARGEST_WHOLE else str(cell)
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() and abs(cell) < LARGEST_WHOLE else str(cell)
 
 
 def _cells(file: TableFile, name: str) -> Iterator[Any]:

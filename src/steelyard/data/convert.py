@@ -15,6 +15,9 @@ from steelyard.errors import DataError
 from steelyard.records.data import Preprocess
 from steelyard.records.model import TensorInfo
 
+LARGEST_WHOLE = 2.0**53
+"""Above this, floats no longer tell whole numbers apart."""
+
 
 @dataclass(frozen=True)
 class Conversion:

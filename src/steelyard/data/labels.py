@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.data.arrays import Stored
+from steelyard.data.convert import LARGEST_WHOLE
 from steelyard.data.items import Array, Labels, chunks
 from steelyard.errors import DataError
 from steelyard.records.data import DataSpec
 
 MEASURED = "labels are measured values: not all of them are whole"
-_LARGEST_WHOLE = 2.0**53
-"""Above this, floats no longer tell whole numbers apart."""
 
 
 def labels_of_array(stored: Stored, spec: DataSpec, where: str, *, measured: bool = False) -> Labels:
@@ -55,7 +54,7 @@ def _from_numbers(values: Array, spec: DataSpec, where: str, *, measured: bool) 
     """One number per item."""
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     present = np.where(missing, 0, values) if missing.any() else values
-    whole = values.dtype.kind != "f" or bool(((np.rint(present) == present) & (abs(present) < _LARGEST_WHOLE)).all())
+    whole = values.dtype.kind != "f" or bool(((np.rint(present) == present) & (abs(present) < LARGEST_WHOLE)).all())
     if measured or not whole:
         return _measured(values, missing, spec, where, told=not measured)
     return _labels(present.astype(np.int64) + spec.label_offset, missing)

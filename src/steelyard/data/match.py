@@ -29,17 +29,22 @@ def match_inputs(
     headers: Mapping[str, Header], spec: DataSpec, inputs: Sequence[TensorInfo], labels: str | None
 ) -> dict[str, str]:
     """Model input → array name. Raises DataError when an input has none, or more than one would do."""
-    unknown = sorted(set(spec.inputs) - {info.name for info in inputs})
-    if unknown:
-        raise DataError(
-            f"[data] inputs names {unknown[0]!r}, the model's inputs are {', '.join(i.name for i in inputs)}"
-        )
+    check_inputs(spec, inputs)
     free = [name for name in headers if name not in (labels, spec.calibration)]
     found: dict[str, str] = {}
     for info in inputs:
         rest = [name for name in free if name not in found.values()]
         found[info.name] = _match_input(headers, spec, info, rest, alone=len(inputs) == 1)
     return found
+
+
+def check_inputs(spec: DataSpec, inputs: Sequence[TensorInfo]) -> None:
+    """Raises DataError when `[data] inputs` names something that is no input of the model."""
+    unknown = sorted(set(spec.inputs) - {info.name for info in inputs})
+    if unknown:
+        raise DataError(
+            f"[data] inputs names {unknown[0]!r}, the model's inputs are {', '.join(i.name for i in inputs)}"
+        )
 
 
 def _match_input(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from steelyard.data.rows import FileArray, read_rows
 from steelyard.errors import DataError
 from steelyard.records.data import ArrayFile
+from steelyard.records.engine import Array
 
-Array = NDArray[Any]
 Whole = NDArray[np.int64]
 
 

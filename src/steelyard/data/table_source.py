@@ -12,7 +12,7 @@ from steelyard.data.columns import Columns, look_at
 from steelyard.data.convert import check_dtype, input_dtype
 from steelyard.data.items import Items, JoinedItems, Labels, Source
 from steelyard.data.labels import labels_of_column
-from steelyard.data.match import LABEL_NAMES, told_shape
+from steelyard.data.match import LABEL_NAMES, check_inputs, told_shape
 from steelyard.data.table_files import SUFFIXES, open_table
 from steelyard.data.wanted import Wanted
 from steelyard.errors import DataError
@@ -28,9 +28,7 @@ def open_columns(wanted: Wanted, path: Path) -> Source:
     spec = wanted.spec
     check_dtype(spec.preprocess, wanted.inputs)
     check_no_picture_words(spec, "rows of a table")
-    unknown = sorted(set(spec.inputs) - {info.name for info in wanted.inputs})
-    if unknown:
-        raise DataError(f"[data] inputs names {unknown[0]!r}, the model's inputs are {_names(wanted.inputs)}")
+    check_inputs(spec, wanted.inputs)
     columns = look_at(open_table(path))
     label = _label_column(columns, spec, wanted.inputs)
     parts, told = _parts(wanted, columns, label)

@@ -16,7 +16,7 @@ from steelyard.data.columns import Columns
 from steelyard.data.convert import as_dtype, input_dtype
 from steelyard.data.items import Array, ItemKind, Numbers, Rows, Steps
 from steelyard.data.match import told_shape
-from steelyard.data.sequences import Packed, ragged
+from steelyard.data.sequences import ragged
 from steelyard.data.wanted import Wanted
 from steelyard.errors import DataError, UsageError
 from steelyard.records.data import DataSpec
@@ -56,8 +56,7 @@ class TokenItems:
 
     def read(self, numbers: Numbers) -> Rows:
         """The rows of these numbers, in this order."""
-        texts = [self._decoded(packed, numbers) for packed in self._texts]
-        encoded = self._tokenizer.encode_batch([row[0] if len(row) == 1 else row for row in zip(*texts, strict=True)])
+        texts, encoded = self._encoded(numbers)
         faults = {
             place: f"no text in the column {name!r}"
             for name, rows in reversed(list(zip(self._columns, texts, strict=True)))
@@ -66,8 +65,11 @@ class TokenItems:
         }
         return Rows({name: self._values(name, field, encoded) for name, field in self._fields.items()}, faults)
 
-    def _decoded(self, packed: Packed, numbers: Numbers) -> list[str]:
-        return [item.tobytes().decode() for item in packed.rows(numbers)]
+    def _encoded(self, numbers: Numbers) -> tuple[list[list[str]], Sequence[Any]]:
+        """The texts of these rows, column by column, and what the tokenizer makes of each row."""
+        texts = [[item.tobytes().decode() for item in packed.rows(numbers)] for packed in self._texts]
+        rows = [row[0] if len(row) == 1 else row for row in zip(*texts, strict=True)]
+        return texts, self._tokenizer.encode_batch(rows)
 
     def _values(self, name: str, field: str, encoded: Sequence[Any]) -> Array:
         dtype = self._dtypes[name]
@@ -91,8 +93,7 @@ class TokenItems:
     def _sampled(self) -> tuple[float, float]:
         """The mean number of tokens, and the share of texts that are cut."""
         numbers = np.unique(np.linspace(0, self.count - 1, min(SAMPLE, self.count)).astype(np.int64))
-        texts = [self._decoded(packed, numbers) for packed in self._texts]
-        encoded = self._tokenizer.encode_batch([row[0] if len(row) == 1 else row for row in zip(*texts, strict=True)])
+        _, encoded = self._encoded(numbers)
         return float(np.mean([len(one.ids) for one in encoded])), float(
             np.mean([bool(one.overflowing) for one in encoded])
         )
