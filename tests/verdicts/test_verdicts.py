@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from steelyard.records.measurement import Paired, Quality
 from steelyard.verdicts import (
     FEWEST_FOR_BOOTSTRAP,
+    drop_bounds,
     judge_quality,
     late_allowed,
     late_items_needed,
     late_verdict,
-    paired_drop_bounds,
     proportion_lower,
     proportion_upper,
     spent,
@@ -76,7 +76,7 @@ def test_one_excluded_demand_fails() -> None:
 def test_bounds_told_are_those_of_the_confidence_asked_for() -> None:
     table = pairs(900, 10, 10, 80)
     judgement = judge_quality(quality_of(table), None, 0.02, 0.9)
-    assert judgement.drop_bound == paired_drop_bounds(table, 0.9)[1]
+    assert judgement.drop_bound == drop_bounds(10, 10, 1000, 0.9)[1]
     assert judgement.value_bound == proportion_lower(910, 1000, 0.9)
     assert judgement.items_needed is None
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 
 from steelyard.records.measurement import Paired
-from steelyard.verdicts import paired_drop_bounds, proportion_lower, proportion_upper, spent
+from steelyard.verdicts import drop_bounds, proportion_lower, proportion_upper, spent
 
 CONFIDENCES = st.sampled_from([0.8, 0.9, 0.95, 0.99])
 
@@ -46,6 +46,10 @@ def test_limits_enclose_the_share_and_rise_with_it(n: int, data: st.DataObject, 
 # Paired drops
 
 
+def drop_limits(paired: Paired, confidence: float) -> tuple[float, float]:
+    return drop_bounds(paired.only_reference, paired.only_candidate, paired.items, confidence)
+
+
 @pytest.mark.parametrize(
     ("table", "published"),
     [
@@ -54,14 +58,14 @@ def test_limits_enclose_the_share_and_rise_with_it(n: int, data: st.DataObject, 
     ],
 )
 def test_published_intervals_lie_just_inside(table: Paired, published: tuple[float, float]) -> None:
-    lower, upper = paired_drop_bounds(table, 0.975)
+    lower, upper = drop_limits(table, 0.975)
     assert published[0] - 0.04 < lower < published[0]
     assert published[1] < upper < published[1] + 0.04
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 299), (3, 100), (20, 1000)])
 def test_drop_is_exact_when_only_the_reference_has_items_to_itself(k: int, n: int) -> None:
-    assert paired_drop_bounds(pairs(n - k, k, 0, 0), 0.95)[1] == pytest.approx(proportion_upper(k, n, 0.95))
+    assert drop_limits(pairs(n - k, k, 0, 0), 0.95)[1] == pytest.approx(proportion_upper(k, n, 0.95))
 
 
 @pytest.mark.parametrize("confidence", [0.95, spent(0.95, 250, (250, 1000))])
@@ -86,7 +90,7 @@ def check_misses(
     likely = b + c <= min(n, most)
     b, c = b[likely], c[likely]
     bounds = np.array(
-        [paired_drop_bounds(pairs(n - i - j, i, j, 0), confidence) for i, j in zip(b.tolist(), c.tolist(), strict=True)]
+        [drop_limits(pairs(n - i - j, i, j, 0), confidence) for i, j in zip(b.tolist(), c.tolist(), strict=True)]
     )
     arrangements = gammaln(n + 1) - gammaln(b + 1) - gammaln(c + 1) - gammaln(n - b - c + 1)
     for p in lost:
@@ -101,12 +105,12 @@ def check_misses(
 def test_drop_bounds_are_ordered_and_swap_with_the_roles(counts: tuple[int, int, int, int], confidence: float) -> None:
     both, b, c, neither = counts
     table = pairs(both, b, c, neither)
-    lower, upper = paired_drop_bounds(table, confidence)
+    lower, upper = drop_limits(table, confidence)
     assert lower <= (b - c) / table.items <= upper
-    swapped = paired_drop_bounds(pairs(both, c, b, neither), confidence)
+    swapped = drop_limits(pairs(both, c, b, neither), confidence)
     assert swapped == pytest.approx((-upper, -lower))
 
 
 def test_more_items_lost_means_a_larger_bound() -> None:
-    uppers = [paired_drop_bounds(pairs(900 - b, b, 10, 90), 0.95)[1] for b in range(60)]
+    uppers = [drop_limits(pairs(900 - b, b, 10, 90), 0.95)[1] for b in range(60)]
     assert uppers == sorted(uppers)

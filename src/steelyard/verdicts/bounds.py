@@ -6,8 +6,6 @@ import math
 
 from scipy.special import betaincinv
 
-from steelyard.records.measurement import Paired
-
 
 def proportion_lower(k: float, n: float, confidence: float) -> float:
     """The share is not smaller than this, when `k` of `n` were seen (exact, one-sided; Clopper and Pearson 1934)."""
@@ -19,10 +17,11 @@ def proportion_upper(k: float, n: float, confidence: float) -> float:
     return 1.0 if k >= n else float(betaincinv(k + 1, n - k, confidence))
 
 
-def paired_drop_bounds(paired: Paired, confidence: float) -> tuple[float, float]:
+def drop_bounds(only_reference: float, only_candidate: float, n: float, confidence: float) -> tuple[float, float]:
     """Lower and upper limit of the drop (reference accuracy − candidate accuracy), each one-sided at `confidence`.
 
-    The drop is the share of items that only the reference has right minus the share that only the candidate has
+    Of `n` items so many are answered rightly only by the reference, and only by the candidate; counts need not be
+    whole. The drop is the share of items that only the reference has right minus the share that only the candidate has
     right. Exact limits of both shares are joined by the square-and-add rule with the correlation of the two cells
     (R. G. Newcombe, "Improved confidence intervals for the difference between binomial proportions based on paired
     data", Statistics in Medicine 17, 1998, method 10; Zou and Donner, Statistics in Medicine 27, 2008, for the rule).
@@ -32,11 +31,6 @@ def paired_drop_bounds(paired: Paired, confidence: float) -> tuple[float, float]
     the limits here kept their 5 % in every case enumerated. The upper one is exact when only the reference has items
     to itself.
     """
-    return drop_bounds(paired.only_reference, paired.only_candidate, paired.items, confidence)
-
-
-def drop_bounds(only_reference: float, only_candidate: float, n: float, confidence: float) -> tuple[float, float]:
-    """The same from counts, which need not be whole."""
     drop_high = _difference_upper(only_reference, only_candidate, n, confidence)
     gain_high = _difference_upper(only_candidate, only_reference, n, confidence)
     return -gain_high, drop_high
