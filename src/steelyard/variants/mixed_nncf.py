@@ -72,19 +72,10 @@ def _only(model: Any, layers: Mapping[str, set[str]], names: Sequence[str]) -> A
     return other
 
 
-def _compiled(model: Any) -> Any:
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": "1",
-        "NUM_STREAMS": "1",
-        "PERF_COUNT": "YES",
-    }
-    return openvino.Core().compile_model(model, "CPU", settings)
-
-
 def _answers(model: Any, batches: Sequence[Mapping[str, Array]]) -> list[Array]:
     """All outputs for all batches, one after the other."""
-    request = _compiled(model).create_infer_request()
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": "1", "NUM_STREAMS": "1"}
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     return [output.copy() for batch in batches for output in request.infer(dict(batch)).values()]
 
 
