@@ -33,7 +33,7 @@ _PASSING = frozenset(
 """These hand values on, or cut them off where the range of the 8 bits does: they compute nothing that could lose."""
 
 
-def study(source: Path, into: Path, calibration: Mapping[str, Array], per_channel: bool = True) -> Path:
+def study(source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
     """The model at `source` in float, with its ranges and its layers, the costliest first, in files beside it.
 
     A transformer is smoothed first.
@@ -48,12 +48,12 @@ def study(source: Path, into: Path, calibration: Mapping[str, Array], per_channe
     write_ranges(seen, into / RANGES)
     with tempfile.TemporaryDirectory(dir=into) as folder:
         quantised = Path(folder) / "quantised.onnx"
-        quantise(target, quantised, seen, per_channel=per_channel, keep_activations=True)
+        quantise(target, quantised, seen, keep_activations=True)
         sensitivity.keep(_layers(target, quantised, sensitivity.some(calibration, batch)), into)
     return target
 
 
-def make(source: Path, into: Path, calibration: Mapping[str, Array], layers: int, per_channel: bool = True) -> Path:
+def make(source: Path, into: Path, calibration: Mapping[str, Array], layers: int) -> Path:
     """The model that was studied, in 8 bits but for its `layers` costliest layers."""
     del calibration
     costliest = sensitivity.costliest(source.parent, layers)
@@ -61,7 +61,7 @@ def make(source: Path, into: Path, calibration: Mapping[str, Array], layers: int
     unrounded = _with_what_passes(source, sensitivity.names_of(each for each in costliest if each.by_inputs))
     target = into / "model.onnx"
     ranges_of = read_ranges(source.parent / RANGES)
-    quantise(source, target, ranges_of, in_float=in_float, unrounded=unrounded, per_channel=per_channel)
+    quantise(source, target, ranges_of, in_float=in_float, unrounded=unrounded)
     shutil.copyfile(source.parent / sensitivity.FILE, into / sensitivity.FILE)
     return target
 

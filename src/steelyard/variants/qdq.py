@@ -38,7 +38,6 @@ def quantise(
     *,
     in_float: Collection[str] = (),
     unrounded: Collection[str] = (),
-    per_channel: bool = True,
     keep_activations: bool = False,
 ) -> None:
     """Writes `target`: the model in 8 bits, with the operators named `in_float` left as they are.
@@ -50,7 +49,7 @@ def quantise(
     model = onnx.load(str(prepared))
     quantiser = QDQQuantizer(
         model,
-        per_channel,
+        True,  # one scale per channel
         needs_reduced_range(),
         QuantType.QInt8,
         QuantType.QUInt8,
