@@ -8,7 +8,7 @@ is taken anew once between each two of them, by the same rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import msgspec
 
@@ -50,9 +50,9 @@ def _between_machines(standings: Sequence[Standing], chosen: Standing) -> Iterat
     passing = [s for s in running(standings) if s.stand == "passes" and s.price.currency == chosen.price.currency]
     for machine in dict.fromkeys(s.candidate.machine for s in passing):
         own = machine == chosen.candidate.machine
-        pairs = [(chosen, s) for s in passing if s.candidate.machine != machine] if own else []
-        pairs += [(s, chosen) for s in passing if s.candidate.machine == machine] if not own else []
-        points = sorted({at for mine, other in pairs for at in _equal_cost(mine, other)}, reverse=not own)
+        mine = [chosen] if own else [s for s in passing if s.candidate.machine == machine]
+        others = [s for s in passing if s.candidate.machine != machine] if own else [chosen]
+        points = sorted({at for one, other in product(mine, others) for at in _equal_cost(one, other)}, reverse=not own)
         yield from _first_flip(standings, chosen, machine, points)
 
 
@@ -99,12 +99,13 @@ def _budget(standings: Sequence[Standing], chosen: Standing) -> Iterator[tuple[F
 
 def _spot(chosen: Standing) -> Iterator[tuple[Flip, str]]:
     """Spot prices against those on demand, where both are known: cheaper by the hour, but more replicas."""
-    price, requirements = chosen.price, chosen.requirements
-    needed, replicas = needed_for(chosen.capacity, requirements), chosen.replicas
-    if price.other_per_hour is None or needed is None or replicas is None:
+    price = chosen.price
+    if price.other_per_hour is None:
         return
     other = msgspec.structs.replace(price, spot=not price.spot, per_hour=price.other_per_hour)
-    other_replicas = needed + spare_for(needed, requirements, other)
+    replicas, other_replicas = chosen.replicas, chosen.at_price(other).replicas
+    if replicas is None or other_replicas is None:
+        return
     spot, on_demand = (price, other) if price.spot else (other, price)
     spot_replicas, demand_replicas = (replicas, other_replicas) if price.spot else (other_replicas, replicas)
     at = on_demand.per_hour * demand_replicas / spot_replicas
@@ -124,7 +125,7 @@ def _steps(chosen: Standing) -> Iterator[tuple[Flip, str]]:
     rate, needed = chosen.requirements.rate_per_s, needed_for(chosen.capacity, chosen.requirements)
     if rate is None or needed is None:
         return
-    step = chosen.capacity / (1 + chosen.requirements.headroom)
+    step = _step(chosen)
     replicas = "One replica suffices" if needed == 1 else f"The {needed} replicas that the rate takes suffice"
     fewer = f"; {number((needed - 1) * step)}/s could do with one fewer" if needed > 1 else ""
     up = _flip("rate", rate, needed * step, RATE, chosen)
@@ -132,6 +133,11 @@ def _steps(chosen: Standing) -> Iterator[tuple[Flip, str]]:
         msgspec.structs.replace(up, replicas=_replicas_at(chosen, needed + 1)),
         f"{replicas} up to {number(needed * step)}/s{fewer}.",
     )
+
+
+def _step(standing: Standing) -> float:
+    """Of the required rate, what each replica takes."""
+    return standing.capacity / (1 + standing.requirements.headroom)
 
 
 def _replicas_at(standing: Standing, needed: int) -> int:
@@ -160,7 +166,7 @@ def _all_steps(standings: Sequence[Standing], rate: float) -> list[float]:
     for standing in standings:
         if set(standing.breaks) - {"budget"} or standing.capacity <= 0:
             continue
-        step = standing.capacity / (1 + standing.requirements.headroom)
+        step = _step(standing)
         around = int(rate / step)
         counts = range(max(1, around - MOST_STEPS), around + MOST_STEPS + 1)
         found |= {count * step for count in counts if rate / REACH < count * step < rate * REACH}

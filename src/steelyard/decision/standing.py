@@ -109,7 +109,7 @@ class Standing:
 
     def _moved(self, moved: Standing) -> Standing:
         """What neither rate nor price changes is not computed anew."""
-        for name in ("judgement", "capacity", "capacity_at_most", "breaks_whatever_its_speed"):
+        for name in ("judgement", "capacity", "capacity_at_most", "breaks_whatever_its_speed", "loses_selection"):
             moved.__dict__[name] = getattr(self, name)
         return moved
 
@@ -156,12 +156,16 @@ class Standing:
     @cached_property
     def in_the_running(self) -> bool:
         """It ran to the end, and neither its speed, memory and cost nor the selecting items speak against it."""
-        probe, selected = self.evidence.probe, self.evidence.selected or self.evidence.confirmed
-        if probe is None or probe.failure is not None or self.speed is None or selected is None:
+        probe = self.evidence.probe
+        if probe is None or probe.failure is not None or self.speed is None or self.quality is None:
             return False
-        if set(self.breaks) - {"quality"}:
-            return False
-        return self.judged(selected, self._confidence(selected)).verdict != "fail"
+        return not set(self.breaks) - {"quality"} and not self.loses_selection
+
+    @cached_property
+    def loses_selection(self) -> bool:
+        """Whether the selecting items speak against it; where none were asked, the confirming ones."""
+        selected = self.evidence.selected or self.evidence.confirmed
+        return selected is not None and self.judged(selected, self._confidence(selected)).verdict == "fail"
 
     @property
     def may_pass(self) -> bool:
