@@ -1,6 +1,6 @@
 """Search exhaustively on this machine, and write all that was measured as a table to replay searches on.
 
-    STEELYARD_DATA=… PYTHONPATH=benchmarks python -m racing.record mnist tests/search/tables/mnist.json [--within 3h] [--limit N]
+    STEELYARD_DATA=… PYTHONPATH=benchmarks python -m racing.record mnist tests/search/tables/mnist.json [--within 3h]
 
 Run it on a quiet machine: what it measures is taken for the truth. It takes as long as the exhaustive search, from
 ten minutes (mnist, lstm) to an hour or more (efficientnet) on two cores; `--limit` draws fewer items.
