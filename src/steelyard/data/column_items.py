@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steelyard.data.array_source import conversion_of
 from steelyard.data.columns import Columns
@@ -44,12 +45,19 @@ class RowNames(Sequence[str]):
 class NumberItems:
     """Columns of numbers side by side: [items, columns], or [items] where the model takes one number."""
 
-    def __init__(self, wanted: Wanted, columns: Columns, info: TensorInfo, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        columns: Columns,
+        info: TensorInfo,
+        names: Sequence[str],
+        numbers: Mapping[str, NDArray[np.float64]],
+    ) -> None:
         self.count = columns.rows
         self.names: Sequence[str] = RowNames(columns.rows)
         self._input, self._columns = info.name, names
         self._keeps = wanted.spec.missing == "keep" and input_dtype(info).kind == "f"
-        self._values = columns.numbers(names)
+        self._values = np.column_stack([numbers[name] for name in names])
         shape = _shape(info, len(names), columns)
         if input_dtype(info).kind in "iu" and (abs(np.nan_to_num(self._values)) >= LARGEST_WHOLE).any():
             raise DataError(
@@ -75,12 +83,19 @@ class NumberItems:
 class WordItems:
     """Columns of words side by side, for a model that takes words."""
 
-    def __init__(self, wanted: Wanted, columns: Columns, info: TensorInfo, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        columns: Columns,
+        info: TensorInfo,
+        names: Sequence[str],
+        words: Mapping[str, Sequence[str]],
+    ) -> None:
         self.count = columns.rows
         self.names: Sequence[str] = RowNames(columns.rows)
         self._input, self._columns = info.name, names
         self._keeps = wanted.spec.missing == "keep"
-        self._values = np.array([columns.words(name) for name in names]).T
+        self._values = np.array([words[name] for name in names]).T
         kind = ItemKind(self._values.dtype, _shape(info, len(names), columns))
         if not kind.dtype.itemsize:
             raise DataError(f"all of {', '.join(names)} in {columns.file.where} is empty")

@@ -41,17 +41,23 @@ class Columns:
     seen: dict[str, Seen]
     rows: int
 
-    def numbers(self, names: Sequence[str]) -> NDArray[np.float64]:
-        """Columns of numbers side by side, [rows, columns]; NaN where there is none."""
-        parts = [
-            np.array([[_number(cell) for cell in cells[name]] for name in names], np.float64).T
-            for cells in self.file.batches(names)
-        ]
-        return np.concatenate(parts) if parts else np.empty((0, len(names)))
+    def numbers(self, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Columns of numbers, read in one go; NaN where there is none."""
+        found = {name: np.empty(self.rows) for name in names}
+        begin = 0
+        for cells in self.file.batches(names) if names else ():
+            for name, values in found.items():
+                values[begin : begin + len(cells[name])] = [_number(cell) for cell in cells[name]]
+            begin += len(cells[names[0]])
+        return found
 
-    def words(self, name: str) -> list[str]:
-        """A column as it is written; empty where there is nothing."""
-        return [_word(cell) for cells in self.file.batches([name]) for cell in cells[name]]
+    def words(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Columns as they are written, read in one go; empty where there is nothing."""
+        found: dict[str, list[str]] = {name: [] for name in names}
+        for cells in self.file.batches(names) if names else ():
+            for name, values in found.items():
+                values += [_word(cell) for cell in cells[name]]
+        return found
 
     def texts(self, name: str) -> Packed:
         """The same as bytes (UTF-8) one after the other: long texts take less room so."""

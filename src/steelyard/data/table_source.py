@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from steelyard.data.array_source import check_no_picture_words
 from steelyard.data.column_items import ListItems, NumberItems, WordItems
@@ -50,7 +54,7 @@ def _calibration(wanted: Wanted, file: str) -> Items:
 
 def _labels(columns: Columns, name: str, wanted: Wanted) -> Labels:
     where = f"the column {name!r} of {columns.file.where}"
-    return labels_of_column(columns.words(name), wanted.spec, where, measured=wanted.measured)
+    return labels_of_column(columns.words([name])[name], wanted.spec, where, measured=wanted.measured)
 
 
 def _label_column(columns: Columns, spec: DataSpec, inputs: Sequence[TensorInfo], *, needed: bool = True) -> str | None:
@@ -86,7 +90,8 @@ def _parts(wanted: Wanted, columns: Columns, label: str | None) -> tuple[list[It
         told = tokens.told
         rest = [info for info in rest if info.name not in tokens.kinds]
     chosen = match_columns(columns, spec, rest, label)
-    parts += [_items(wanted, columns, info, chosen[info.name]) for info in rest]
+    cells = _read(columns, rest, chosen)
+    parts += [_items(wanted, columns, info, chosen[info.name], cells) for info in rest]
     return parts, (*told, *_told(columns, chosen, spec))
 
 
@@ -173,14 +178,34 @@ def _left(columns: Columns, info: TensorInfo, free: list[str]) -> list[str]:
     )
 
 
-def _items(wanted: Wanted, columns: Columns, info: TensorInfo, names: list[str]) -> Items:
+class Cells(NamedTuple):
+    """The columns of all inputs, by what the inputs take."""
+
+    numbers: Mapping[str, NDArray[np.float64]]
+    words: Mapping[str, Sequence[str]]
+
+
+def _read(columns: Columns, inputs: Sequence[TensorInfo], chosen: Mapping[str, Sequence[str]]) -> Cells:
+    """What can be read as its input takes it, in one pass for numbers and one for words, however many inputs."""
+    numbers: dict[str, None] = {}
+    words: dict[str, None] = {}
+    for info in inputs:
+        takes_words = input_dtype(info).kind == "U"
+        fit = ("number", "text", "nothing") if takes_words else ("number", "nothing")
+        for name in chosen[info.name]:
+            if columns.seen[name].kind in fit:
+                (words if takes_words else numbers)[name] = None
+    return Cells(columns.numbers(list(numbers)), columns.words(list(words)))
+
+
+def _items(wanted: Wanted, columns: Columns, info: TensorInfo, names: list[str], cells: Cells) -> Items:
     """The items of one input, by what its columns hold."""
     kinds = {columns.seen[name].kind for name in names}
     where = f"of {columns.file.where}"
     if len(names) == 1 and kinds == {"list"}:
         return ListItems(wanted, columns, info, names[0])
     if input_dtype(info).kind == "U" and not kinds & {"list", "other"}:
-        return WordItems(wanted, columns, info, names)
+        return WordItems(wanted, columns, info, names, cells.words)
     for name in names:
         seen = columns.seen[name]
         if seen.kind not in ("number", "nothing"):
@@ -191,7 +216,7 @@ def _items(wanted: Wanted, columns: Columns, info: TensorInfo, names: list[str])
                 "text for a tokenizer is named with --text; of pictures, name their folder as the data and the table "
                 "as the manifest",
             )
-    return NumberItems(wanted, columns, info, names)
+    return NumberItems(wanted, columns, info, names, cells.numbers)
 
 
 def _plural(kind: str) -> str:
