@@ -15,8 +15,6 @@ from steelyard.capacity import (
     FULLEST,
     capacity,
     latency_at,
-    latency_offline,
-    latency_single,
     optimistic_capacity,
     simulate,
     throughput,
@@ -318,9 +316,3 @@ def test_latency_rises_with_the_rate() -> None:
 def test_latency_at_capacity_keeps_the_bound_that_capacity_was_found_for(percentile: int) -> None:
     rate = capacity(CONV_NET, 1, 16, Latency(percentile=percentile, bound_ms=10))
     assert latency_at(CONV_NET, 1, 16, rate, 0.010)[percentile] <= 10
-
-
-def test_latency_without_a_queue_is_the_service_time() -> None:
-    assert latency_single(LARGE_NET)[[0, 50, 100]] == pytest.approx([28, 29.5, 31], abs=0.02)
-    assert latency_offline(LARGE_NET, 8)[[0, 50, 100]] == pytest.approx([98, 103, 108], abs=0.05)
-    assert latency_offline(LARGE_NET, 1) == pytest.approx(latency_single(LARGE_NET))

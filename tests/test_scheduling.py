@@ -158,7 +158,6 @@ def test_an_empty_queue_has_no_deadline_and_nothing_to_give() -> None:
     assert len(queue) == 0
     assert queue.earliest == INFINITE
     assert queue.pop_batch(3) == []
-    assert queue.expire(INFINITE) == []
 
 
 def test_the_most_urgent_come_first_and_equals_in_order() -> None:
@@ -170,14 +169,6 @@ def test_the_most_urgent_come_first_and_equals_in_order() -> None:
     assert queue.pop_batch(3) == ["a", "b1", "b2"]
     assert queue.earliest == 3.0
     assert queue.pop_batch(9) == ["c", "whenever"]
-
-
-def test_only_what_is_past_its_deadline_expires() -> None:
-    queue: Queue[str] = Queue()
-    for item, deadline in [("late", 1.0), ("just in time", 2.0), ("early", 3.0), ("later", 1.5)]:
-        queue.push(item, deadline)
-    assert queue.expire(2.0) == ["late", "later"]
-    assert queue.pop_batch(5) == ["just in time", "early"]
 
 
 def test_only_what_is_wanted_is_kept_in_the_same_order() -> None:
@@ -196,9 +187,9 @@ def test_items_need_not_be_comparable() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.floats(0, 10), st.integers(1, 4), st.just("expire"))))
+@given(st.lists(st.one_of(st.floats(0, 10), st.integers(1, 4), st.just("keep"))))
 def test_the_queue_behaves_like_a_sorted_list(steps: list[float | int | str]) -> None:
-    """A float is a deadline to push, a whole number a batch to pop."""
+    """A float is a deadline to push, a whole number a batch to pop; those of even number are kept."""
     queue: Queue[int] = Queue()
     model: list[tuple[float, int]] = []
     for number, step in enumerate(steps):
@@ -209,7 +200,7 @@ def test_the_queue_behaves_like_a_sorted_list(steps: list[float | int | str]) ->
             assert queue.pop_batch(step) == [item for _, item in model[:step]]
             model = model[step:]
         else:
-            assert queue.expire(5.0) == [item for deadline, item in model if deadline < 5.0]
-            model = [entry for entry in model if entry[0] >= 5.0]
+            queue.keep(lambda item: item % 2 == 0)
+            model = [entry for entry in model if entry[1] % 2 == 0]
         assert len(queue) == len(model)
         assert queue.earliest == (model[0][0] if model else INFINITE)

@@ -221,20 +221,5 @@ def latency_at(
     """
     replica = _Replica(service, streams, max_batch)
     traffic = _traffic(replica, arrivals, percentile, bound_s, seed)
-    return _quantiles_ms(replica.latencies(traffic.at(rate), traffic.draws, bound_s))
-
-
-def latency_single(service: Sequence[ServiceTime]) -> Floats:
-    """101 quantiles in milliseconds of the latency when one request follows the answer to the one before."""
-    return _quantiles_ms(_seconds(service, 1)[0])
-
-
-def latency_offline(service: Sequence[ServiceTime], max_batch: int) -> Floats:
-    """101 quantiles in milliseconds of the time that the batch of best throughput takes."""
-    seconds = _seconds(service, max_batch)
-    per_request = seconds.mean(axis=1) / np.arange(1, max_batch + 1)
-    return _quantiles_ms(seconds[int(per_request.argmin())])
-
-
-def _quantiles_ms(seconds: Floats) -> Floats:
+    seconds = replica.latencies(traffic.at(rate), traffic.draws, bound_s)
     return np.quantile(seconds, np.linspace(0, 1, 101)) * 1000

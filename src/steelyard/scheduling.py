@@ -148,10 +148,3 @@ class Queue(Generic[Item]):
         """Take out all requests but those that are wanted."""
         self._heap = [entry for entry in self._heap if wanted(entry[2])]
         heapify(self._heap)
-
-    def expire(self, now: float) -> list[Item]:
-        """Take out all requests whose deadline has passed, most urgent first: nobody waits for their answers."""
-        expired = []
-        while self._heap and self._heap[0][0] < now:
-            expired.append(heappop(self._heap)[2])
-        return expired

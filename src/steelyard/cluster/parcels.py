@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -105,8 +104,3 @@ def inside(name: str) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name or "\0" in name:
         raise InputError(f"expected a path inside a folder, got {name!r}")
     return path
-
-
-def hash_of(data: bytes) -> str:
-    """sha256, hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

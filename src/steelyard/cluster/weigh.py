@@ -125,10 +125,7 @@ def decided(job: Job, kinds: Sequence[Kind], gathering: Gathering, told: Sequenc
 
 def _alone(kind: Kind) -> tuple[Weighing, Measured, dict[str, str]]:
     """One kind of machine: candidates need not name it."""
-    measured: Measured = {}
-    for entry in kind.entries:
-        measured.setdefault(entry.candidate, []).append(entry.measurement)
-    return kind.weighing, measured, dict(kind.ended.dropped if kind.ended else {})
+    return kind.weighing, kind.weighed.measured, dict(kind.ended.dropped if kind.ended else {})
 
 
 def _together(named: dict[str, Kind]) -> tuple[Weighing, Measured, dict[str, str]]:

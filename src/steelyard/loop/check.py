@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,13 +19,14 @@ from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
 from steelyard.measure.workbench import BUILT, Workbench
 from steelyard.records.base import Record, from_json
-from steelyard.records.candidate import Candidate, Numerics
+from steelyard.records.candidate import Candidate
 from steelyard.records.data import DataSpec
 from steelyard.records.job import Job
-from steelyard.records.measurement import Evidence, Probe, Quality, Speed
+from steelyard.records.measurement import Evidence, Probe, Speed
 from steelyard.records.plan import Chosen, Plan
-from steelyard.records.subject import Answers, Outlook, Recipe, Split, Task
+from steelyard.records.subject import Recipe, Task
 from steelyard.search import Event
+from steelyard.subjects.among import Part
 from steelyard.subjects.model import ModelSubject
 
 TOLERANCE = 0.25
@@ -49,32 +50,12 @@ class Check(Record):
     findings: tuple[Finding, ...]
 
 
-class BundledSubject:
+class BundledSubject(Part):
     """The subject of a bundle: its candidates are opened from the bundle's own files, nothing is built."""
 
     def __init__(self, inner: ModelSubject, bundle: Bundle, candidates: Sequence[Candidate]) -> None:
-        self._inner = inner
+        super().__init__(inner, candidates)
         self._bundle = bundle
-        self._candidates = candidates
-
-    @property
-    def name(self) -> str:
-        """The subject's name."""
-        return self._inner.name
-
-    @property
-    def key(self) -> str:
-        """The subject's key."""
-        return self._inner.key
-
-    @property
-    def split(self) -> Split:
-        """The items that judge."""
-        return self._inner.split
-
-    def candidates(self) -> Sequence[Candidate]:
-        """The reference and the chosen one."""
-        return self._candidates
 
     def recipe(self, candidate: Candidate) -> Recipe:
         """Open what the bundle holds."""
@@ -83,18 +64,6 @@ class BundledSubject:
         inner = self._inner.recipe(candidate).open
         argument = dict(inner.argument) | built | {"built": str(folder.resolve())}
         return Recipe(build=None, build_key="", open=Task(function=inner.function, argument=argument))
-
-    def judge(self, numerics: Numerics, answers: Answers, reference: Answers, start: int) -> Quality:
-        """As the subject does."""
-        return self._inner.judge(numerics, answers, reference, start)
-
-    def versions(self, candidate: Candidate) -> Mapping[str, str]:
-        """As the subject's."""
-        return self._inner.versions(candidate)
-
-    def outlook(self, candidate: Candidate) -> Outlook:
-        """As the subject's."""
-        return self._inner.outlook(candidate)
 
 
 def check(

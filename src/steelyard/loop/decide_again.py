@@ -60,11 +60,7 @@ def decide_again(
 
 def _alone(weighed: Weighed, pricing: Pricing) -> tuple[Weighing, Measured, Price]:
     """One machine: nothing has to be named."""
-    measured: Measured = {}
-    for entry in weighed.entries:
-        measured.setdefault(entry.candidate, []).append(entry.measurement)
-    price = price_of(names([weighed])[0], weighed, pricing)
-    return weighed.weighing, measured, price
+    return weighed.weighing, weighed.measured, price_of(names([weighed])[0], weighed, pricing)
 
 
 def _plan(

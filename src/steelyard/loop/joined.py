@@ -14,6 +14,9 @@ from steelyard.records.machine import Price
 from steelyard.records.measurement import Entry, Measurement, Speed
 from steelyard.records.weighing import Place, Weighing
 
+Measured = dict[str, list[Measurement]]
+"""By candidate (quality by numerics), in the order in which it was measured."""
+
 
 @dataclass(frozen=True)
 class Pricing:
@@ -40,13 +43,18 @@ class Weighed:
         return max((entry.created for entry in self.entries), default="")
 
     @property
+    def measured(self) -> Measured:
+        """The measurements, as a decision takes them."""
+        measured: Measured = {}
+        for entry in self.entries:
+            measured.setdefault(entry.candidate, []).append(entry.measurement)
+        return measured
+
+    @property
     def is_ready(self) -> bool:
         """Whether the model as given was timed there: without it nothing can be told."""
         owner = self.weighing.reference.id
         return any(e.candidate == owner and isinstance(e.measurement, Speed) for e in self.entries)
-
-
-Measured = dict[str, list[Measurement]]
 
 
 def latest(weighed: Sequence[Weighed]) -> list[Weighed]:
@@ -114,10 +122,7 @@ def join(weighed: Sequence[Weighed], pricing: Pricing) -> tuple[Weighing, Measur
     _check_names(named, pricing)
     ranks = zip_longest(*([(n, c) for c in w.weighing.candidates] for n, w in named.items()))
     candidates = tuple(_at(each[0], each[1]) for rank in ranks for each in rank if each is not None)
-    measured: Measured = {}
-    for name, one in named.items():
-        for entry in one.entries:
-            measured.setdefault(f"{entry.candidate}@{name}", []).append(entry.measurement)
+    measured = {f"{key}@{name}": found for name, one in named.items() for key, found in one.measured.items()}
     first = next(iter(named.values())).weighing
     return Weighing(subject=first.subject, machine=first.machine, candidates=candidates, places=places), measured
 

@@ -51,23 +51,8 @@ class Notebook:
         self, kind: type[M], candidate: Candidate, what: str, unless: Callable[[M], bool] = lambda _: False
     ) -> M | None:
         """What the ledger holds of this very measurement."""
-        key = self._key(candidate, what)
+        key = self._key(kind, candidate, what)
         found = self._held.get(key) or self._ledger.find(key)
-        return self._accepted(kind, candidate, found, unless)
-
-    def turn(
-        self, kind: type[M], candidate: Candidate, what: str, unless: Callable[[M], bool] = lambda _: False
-    ) -> M | None:
-        """Like `recall`; but None means that this run shall measure it, and that others on the ledger wait for it."""
-        known = self.recall(kind, candidate, what, unless)
-        if known is None:
-            self._ledger.claim(self._key(candidate, what), max(0.0, self._left_s()))
-            known = self.recall(kind, candidate, what, unless)
-        return known
-
-    def _accepted(
-        self, kind: type[M], candidate: Candidate, found: Measurement | None, unless: Callable[[M], bool]
-    ) -> M | None:
         if not isinstance(found, kind) or unless(found):
             return None
         owner = self._owner(kind, candidate)
@@ -76,9 +61,20 @@ class Notebook:
             self._note(owner, found)
         return found
 
+    def turn(
+        self, kind: type[M], candidate: Candidate, what: str, unless: Callable[[M], bool] = lambda _: False
+    ) -> M | None:
+        """Like `recall`; but None means that this run shall measure it, and that others on the ledger wait for it."""
+        known = self.recall(kind, candidate, what, unless)
+        if known is None:
+            self._ledger.claim(self._key(kind, candidate, what), max(0.0, self._left_s()))
+            known = self.recall(kind, candidate, what, unless)
+        return known
+
     def keep(self, candidate: Candidate, what: str, measurement: Measurement) -> None:
         """Append a measurement."""
-        owner, key = self._owner(type(measurement), candidate), self._key(candidate, what)
+        kind = type(measurement)
+        owner, key = self._owner(kind, candidate), self._key(kind, candidate, what)
         self._ledger.append(
             Entry(
                 key=key,
@@ -93,13 +89,12 @@ class Notebook:
         self._held[key] = measurement
         self._note(owner, measurement)
 
-    def _key(self, candidate: Candidate, what: str) -> str:
+    def _key(self, kind: type[Measurement], candidate: Candidate, what: str) -> str:
         """Everything that could change the result."""
-        whose = candidate.numerics if what.startswith("quality") else candidate.id
         versions = self._versions.get(candidate.id)
         if versions is None:
             versions = self._versions[candidate.id] = dict(self._subject.versions(candidate))
-        return digest(what, self._subject.key, whose, versions, self._machine)
+        return digest(what, self._subject.key, self._owner(kind, candidate), versions, self._machine)
 
     @staticmethod
     def _owner(kind: type[Measurement], candidate: Candidate) -> str:

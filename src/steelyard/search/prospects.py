@@ -25,9 +25,8 @@ WORTH = 0.02
 """A candidate that is better by less is not worth looking for."""
 NOTHING_YET = math.log(2.0)
 """What a first candidate that keeps every requirement is worth, where there is none: as much as being twice as fast."""
-
-
 LIKELY = 0.5
+"""Chance to keep every requirement."""
 
 
 class Prospect(NamedTuple):
@@ -71,13 +70,15 @@ class Prospects:
     @property
     def likely(self) -> Prospect | None:
         """The fastest of those looked at that more likely than not keep every requirement."""
-        return next((self.all[place] for place in self._looked_at if self._keeps[place] >= LIKELY), None)
+        return next(self._likely(), None)
 
     @property
     def leader(self) -> Prospect | None:
         """The fastest of these that there is time for to be chosen."""
-        likely = (self.all[place] for place in self._looked_at if self._keeps[place] >= LIKELY)
-        return next((prospect for prospect in likely if prospect.to_finish_s <= self._known.left_s), None)
+        return next((p for p in self._likely() if p.to_finish_s <= self._known.left_s), None)
+
+    def _likely(self) -> Iterator[Prospect]:
+        return (self.all[place] for place in self._looked_at if self._keeps[place] >= LIKELY)
 
     def _capacity(self, standing: Standing, mean: float) -> float:
         return standing.capacity or (0.0 if self._known.figure.is_latency else math.exp(mean))

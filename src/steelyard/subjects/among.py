@@ -9,13 +9,12 @@ from steelyard.records.measurement import Quality
 from steelyard.records.subject import Answers, Outlook, Recipe, Split, Subject
 
 
-class Among:
-    """A subject with its reference and those other candidates that have certain numerics; otherwise as it is."""
+class Part:
+    """A subject with some of its candidates, the reference first; otherwise as it is."""
 
-    def __init__(self, inner: Subject, only: Sequence[Numerics]) -> None:
+    def __init__(self, inner: Subject, candidates: Sequence[Candidate]) -> None:
         self._inner = inner
-        reference, *others = inner.candidates()
-        self._candidates = (reference, *(other for other in others if other.numerics in only))
+        self._candidates = candidates
 
     @property
     def name(self) -> str:
@@ -33,7 +32,7 @@ class Among:
         return self._inner.split
 
     def candidates(self) -> Sequence[Candidate]:
-        """The reference and the share."""
+        """The reference and what else belongs to the part."""
         return self._candidates
 
     def recipe(self, candidate: Candidate) -> Recipe:
@@ -51,3 +50,11 @@ class Among:
     def outlook(self, candidate: Candidate) -> Outlook:
         """As the subject's."""
         return self._inner.outlook(candidate)
+
+
+class Among(Part):
+    """A subject with its reference and those other candidates that have certain numerics."""
+
+    def __init__(self, inner: Subject, only: Sequence[Numerics]) -> None:
+        reference, *others = inner.candidates()
+        super().__init__(inner, (reference, *(other for other in others if other.numerics in only)))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 
 from steelyard.records.model import CONVOLUTIONS, PRODUCTS, ModelInfo
+from steelyard.variants.transformers import ATTENTION, NORMS
 
-_ATTENTION = frozenset({"Attention", "MultiHeadAttention", "ScaledDotProductAttention"})
-_NORMS = frozenset({"LayerNormalization", "SkipLayerNormalization", "MVN"})
+_NORMS = NORMS | {"SkipLayerNormalization"}
 _SOFTMAX = frozenset({"Softmax", "SoftMax"})
 _POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool", "AveragePool", "ReduceMean", "ReduceMax"})
 
@@ -24,7 +24,7 @@ def transformer(info: ModelInfo) -> bool:
     """It may attend: an operator for it, norms of layers, or a softmax in a model of products without convolutions."""
     kinds = set(info.operators)
     softmax = bool(kinds & _SOFTMAX and kinds & PRODUCTS) and not kinds & CONVOLUTIONS
-    return bool(kinds & (_ATTENTION | _NORMS)) or softmax
+    return bool(kinds & (ATTENTION | _NORMS)) or softmax
 
 
 def no_transformer(info: ModelInfo) -> bool:
@@ -38,10 +38,10 @@ def _layers_over(count: int, info: ModelInfo) -> bool:
 
 layered = partial(_layers_over, 0)
 """It has layers that 8 bits could make faster."""
-over_1_layer = partial(_layers_over, 1)
-over_2_layers = partial(_layers_over, 2)
-over_4_layers = partial(_layers_over, 4)
-over_8_layers = partial(_layers_over, 8)
+layers_over_1 = partial(_layers_over, 1)
+layers_over_2 = partial(_layers_over, 2)
+layers_over_4 = partial(_layers_over, 4)
+layers_over_8 = partial(_layers_over, 8)
 
 
 def large_products(info: ModelInfo) -> bool:

@@ -49,7 +49,7 @@ def study(source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
     with tempfile.TemporaryDirectory(dir=into) as folder:
         quantised = Path(folder) / "quantised.onnx"
         quantise(target, quantised, seen, keep_activations=True)
-        sensitivity.keep(_layers(target, quantised, sensitivity.some(calibration, batch)), into)
+        sensitivity.keep(_layers(model, onnx.load(str(quantised)), sensitivity.some(calibration, batch)), into)
     return target
 
 
@@ -66,11 +66,11 @@ def make(source: Path, into: Path, calibration: Mapping[str, Array], layers: int
     return target
 
 
-def _layers(prepared: Path, quantised: Path, batches: Sequence[Mapping[str, Array]]) -> list[Layer]:
-    switch = _Switch(prepared, quantised)
+def _layers(given: Any, quantised: Any, batches: Sequence[Mapping[str, Array]]) -> list[Layer]:
+    switch = _Switch(given, quantised)
     if not switch.names:
         raise CandidateFailure("build", "nothing to quantise: no operator of this model has an 8-bit form")
-    saved = _saved(onnx.load(str(prepared)), switch.names, batches[0])
+    saved = _saved(given, switch.names, batches[0])
     layers = sensitivity.study(saved, lambda names: _answers(switch.only(names), batches))
     expected = _answers(switch.only(()), batches)
 
@@ -96,8 +96,8 @@ def _with_what_passes(path: Path, layers: Sequence[str]) -> list[str]:
 class _Switch:
     """A quantised model in which any layers can be had in 8 bits and all others in float."""
 
-    def __init__(self, prepared: Path, quantised: Path) -> None:
-        given, self._model = onnx.load(str(prepared)), onnx.load(str(quantised))
+    def __init__(self, given: Any, quantised: Any) -> None:
+        self._model = quantised
         self._float = {node.name: list(node.input) for node in given.graph.node}
         self._int8 = {node.name: list(node.input) for node in self._model.graph.node}
         self._take_weights(given.graph)

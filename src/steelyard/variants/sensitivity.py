@@ -25,7 +25,7 @@ from steelyard.errors import CandidateFailure
 from steelyard.records.base import Record, from_json, to_json
 from steelyard.records.engine import Array
 from steelyard.records.model import CONVOLUTIONS, PRODUCTS, RECURRENT
-from steelyard.variants.calibration import as_one
+from steelyard.variants.calibration import Batches
 
 FILE = "layers.json"
 ITEMS = 16
@@ -59,10 +59,7 @@ def some(calibration: Mapping[str, Array], batch: int) -> list[dict[str, Array]]
     items = min(len(values) for values in calibration.values())
     wanted = max(ITEMS, batch) // batch * batch
     chosen = np.linspace(0, items - 1, wanted).round().astype(np.int64)
-    return [
-        {name: as_one(values[chosen[at : at + batch]]) for name, values in calibration.items()}
-        for at in range(0, wanted, batch)
-    ]
+    return list(Batches({name: values[chosen] for name, values in calibration.items()}, batch))
 
 
 def saved_ms(kind: str, reads: Sequence[Sequence[int]], makes: Sequence[int]) -> float:

@@ -99,7 +99,7 @@ def _float_layers(count: int) -> str:
 
 
 def _over(count: int) -> str:
-    return f"steelyard.variants.conditions:over_{count}_layer{'' if count == 1 else 's'}"
+    return f"steelyard.variants.conditions:layers_over_{count}"
 
 
 def _mixed_nncf(count: int) -> VariantSpec:

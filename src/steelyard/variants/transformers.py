@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_ATTENTION = frozenset({"Attention", "MultiHeadAttention", "ScaledDotProductAttention"})
-_NORMS = frozenset({"LayerNormalization", "MVN"})
+ATTENTION = frozenset({"Attention", "MultiHeadAttention", "ScaledDotProductAttention"})
+NORMS = frozenset({"LayerNormalization", "MVN"})
 
 
 class Operation(NamedTuple):
@@ -26,7 +26,7 @@ def is_transformer(operations: Iterable[Operation], inputs: Iterable[str]) -> bo
     computed = set(inputs)
     softmax = product = False
     for operation in operations:
-        if operation.kind in _ATTENTION or operation.kind in _NORMS:
+        if operation.kind in ATTENTION or operation.kind in NORMS:
             return True
         depends = [name in computed for name in operation.reads]
         if any(depends):
