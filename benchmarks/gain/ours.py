@@ -28,6 +28,7 @@ from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Profile, profile, profile_of
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.dispatcher import Dispatcher
+from steelyard.serve.processes import Isolation, ProcessSession
 
 LARGEST_BATCH = 32
 BODIES = Bodies(sys.argv[3])
@@ -38,10 +39,11 @@ TYPICAL_STEPS = 16
 
 @dataclass(frozen=True)
 class Model:
-    """Something that runs batches, on so many streams, with service times to plan by."""
+    """Something that runs batches, on so many workers, with service times to plan by."""
 
     session: Session
-    streams: int
+    workers: int
+    """Streams of all its processes."""
     plan: Profile
 
     def serve(self, stream: int, bodies: Sequence[bytes]) -> list[bytes]:
@@ -59,14 +61,17 @@ def of_bundle(folder: Path) -> Model:
     """The chosen candidate of a bundle, opened."""
     bundle = read_bundle(folder)
     figures = bundle.plan.chosen_figures
-    if figures is None or figures.candidate.instances > 1:
-        raise SystemExit("this endpoint runs one process and needs a plan that was met")
+    if figures is None:
+        raise SystemExit("this endpoint needs a plan that was met")
     chosen = figures.candidate
     place = bundle.artefact(chosen.variant)
     main = place / json.loads((place / "built.json").read_text())["main"]
     settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=chosen.streams)
     plan = profile(figures.service, PLANNED_QUANTILE, chosen.max_batch)
-    return Model(open_session(chosen.runtime, main, settings), chosen.streams, plan)
+    if chosen.instances == 1:
+        return Model(open_session(chosen.runtime, main, settings), chosen.streams, plan)
+    session = ProcessSession(chosen.runtime, main, settings, chosen.instances, Isolation(memory_mb=8000))
+    return Model(session, chosen.instances * chosen.streams, plan)
 
 
 class OliveSession:
@@ -153,7 +158,7 @@ class Endpoint:
     """A raw ASGI application."""
 
     def __init__(self, model: Model, bound_s: float) -> None:
-        self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, model.plan, model.streams)
+        self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, model.plan, model.workers)
         self._bound_s = bound_s
         self._answers: Answers | None = None
 

@@ -10,7 +10,8 @@
     ├── CandidateFailure            (kept)   one candidate could not be built or run; the search goes on
     ├── RequestFailure              (kept)   one request could not be served; the server goes on
     │   ├── Overloaded                       the queue is full, or closed
-    │   └── Expired                          nobody waits for the answer any longer
+    │   ├── Expired                          nobody waits for the answer any longer
+    │   └── WorkerLost                       the process that ran it died or hung
     ├── OutOfTime                   (kept)   a step was broken off because the time for the search is up
     └── Interrupted                 exit 130 the user stopped it; what was measured is kept
 
@@ -84,6 +85,10 @@ class Overloaded(RequestFailure):
 
 class Expired(RequestFailure):
     """The request was not served in the time that its caller waits."""
+
+
+class WorkerLost(RequestFailure):
+    """The process that ran the request's batch died, or hung and was killed."""
 
 
 class CandidateFailure(SteelyardError):  # noqa: N818 - it is recorded, not reported as an error

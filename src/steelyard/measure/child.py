@@ -6,11 +6,9 @@ lines of JSON; arrays travel as .npy files. Standard output and error belong to 
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import resource
-import signal
 import sys
 import time
 import traceback
@@ -21,11 +19,8 @@ from typing import Any
 import msgspec
 
 from steelyard.errors import CandidateFailure, SteelyardError
+from steelyard.machines.children import die_with, limit_memory
 from steelyard.measure.instances import Instances, start_siblings
-
-PR_SET_PDEATHSIG = 1
-SLACK_MB = 4096
-"""Address space for thread stacks and allocator arenas beside the memory that is really used."""
 
 
 def main(read_fd: int, write_fd: int, parent: int, memory_mb: int, log: str) -> None:
@@ -37,25 +32,6 @@ def main(read_fd: int, write_fd: int, parent: int, memory_mb: int, log: str) -> 
         for request in requests(read_fd):
             replies.write(answer(operations, request) + b"\n")
     operations.close()
-
-
-def die_with(parent: int) -> None:
-    """Be killed when the parent dies, however it dies (Linux; elsewhere the closed pipe ends this process)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit("the parent process is gone")
-
-
-def limit_memory(memory_mb: int) -> None:
-    """Refuse allocations far beyond the limit at once; be the first to go when memory is short; leave no core file."""
-    limit = (memory_mb + SLACK_MB) * 10**6
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    except OSError:
-        return  # not Linux, or not allowed: the kernel chooses by itself
 
 
 def requests(read_fd: int) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from steelyard.errors import Expired, Overloaded
+from steelyard.errors import Expired, Overloaded, WorkerLost
 from steelyard.scheduling import Profile, Queue, batch_to_dispatch
 from steelyard.serve.callers import Caller, Promise
 from steelyard.serve.expiry import Expiry
@@ -56,9 +56,15 @@ class Dispatcher(Generic[Request, Answer]):
         plan: Profile,
         streams: int,
         most_waiting: int = MOST_WAITING,
+        revive: Callable[[int], None] | None = None,
     ) -> None:
+        """`revive(stream)` is called after a batch ended with `WorkerLost`: it returns when the stream can serve again.
+
+        Until then its worker takes no requests, which the others serve meanwhile.
+        """
         self.plan = plan
         self._serve = serve
+        self._revive = revive
         self._most_waiting = most_waiting
         self._lock = threading.Lock()
         self._queue: Queue[Ticket[Request, Answer]] = Queue()
@@ -183,12 +189,21 @@ class Dispatcher(Generic[Request, Answer]):
                 raise RuntimeError(f"{len(answers)} answers to {len(batch)} requests")
         except BaseException as error:
             _fail(batch, error)
+            if isinstance(error, WorkerLost) and self._revive is not None:
+                self._revive_quietly(stream)
             return
         for ticket, answer in zip(batch, answers, strict=True):
             try:
                 ticket.caller.answer(answer)
             except Exception:
                 log.exception("a caller could not take its answer")
+
+    def _revive_quietly(self, stream: int) -> None:
+        try:
+            if self._revive is not None:
+                self._revive(stream)
+        except Exception:
+            log.exception("stream %d could not be brought back", stream)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
