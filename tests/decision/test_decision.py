@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from made_up import (
@@ -121,6 +122,24 @@ def test_knee_lies_on_the_front() -> None:
     decided = plan(found(), Requirements(quality_drop=0.02, priority="knee"))
     assert decided.chosen is not None
     assert decided.chosen.id in decided.front
+
+
+def test_one_that_is_chosen_among_equals_is_on_the_front() -> None:
+    """It did better on the items that select, and both were equal on those that confirm; it is slower by a hair."""
+    careful, bold = candidate("careful"), candidate("bold")
+    equal = evidence(careful, service(0.5, 0.5), worse=0.001, better=0.001)
+    better = (careful, equal)
+    worse_selected = evidence(bold, service(0.49, 0.49), worse=0.004, better=0.002).selected
+    faster = (
+        bold,
+        msgspec.structs.replace(
+            evidence(bold, service(0.49, 0.49), worse=0.001, better=0.001), selected=worse_selected
+        ),
+    )
+    decided = plan([better, faster], Requirements(quality_drop=0.01))
+    assert decided.chosen is not None
+    assert decided.chosen.id == careful.id
+    assert set(decided.front) >= {careful.id, bold.id}
 
 
 def test_memory_and_latency_rule_out_with_the_figure() -> None:

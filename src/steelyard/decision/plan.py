@@ -111,7 +111,7 @@ def _decided(standings: Sequence[Standing]) -> _Decided:
         chosen=chosen,
         passed_over=passed_over,
         passing=passing,
-        front=front(passing),
+        front=front(passing, chosen),
         reference=several.reference_of(standings, chosen),
         nearest=None if chosen else relax.nearest(standings),
     )

@@ -74,10 +74,17 @@ def _knee(ordered: Sequence[Standing]) -> Standing:
     return ordered[max(range(len(points)), key=lambda i: gain(points[i]))]
 
 
-def front(passing: Sequence[Standing]) -> list[Standing]:
-    """Those that no other beats in cost, latency and quality at once, cheapest first."""
+def front(passing: Sequence[Standing], chosen: Standing | None = None) -> list[Standing]:
+    """Those that no other beats in cost, latency and quality at once, cheapest first.
+
+    The chosen one is always among them: what beats it does so by less than the measurements can tell.
+    """
     points = {s.candidate.id: _objectives(s) for s in passing}
-    kept = [s for s in passing if not any(_dominates(points[o.candidate.id], points[s.candidate.id]) for o in passing)]
+
+    def beaten(one: Standing) -> bool:
+        return any(_dominates(points[other.candidate.id], points[one.candidate.id]) for other in passing)
+
+    kept = [s for s in passing if s is chosen or not beaten(s)]
     return sorted(kept, key=lambda s: points[s.candidate.id])
 
 
