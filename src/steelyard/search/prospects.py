@@ -27,6 +27,10 @@ NOTHING_YET = math.log(2.0)
 """What a first candidate that keeps every requirement is worth, where there is none: as much as being twice as fast."""
 LIKELY = 0.5
 """Chance to keep every requirement."""
+SAFE = 0.85
+"""Chance from which on a candidate is one to fall back on, should the bolder ones not be confirmed."""
+KIN = 0.3
+"""What is left of the chance to keep the quality when the same variant, computed otherwise, could not be confirmed."""
 
 
 class Prospect(NamedTuple):
@@ -57,6 +61,7 @@ class Prospects:
         self._known = known
         self._beliefs: Beliefs = kinship.beliefs(list(_seen(known)))
         self._reference: Quality | None = known.reference.evidence.selected
+        self._unproven = {s.candidate.variant for s in known.standings[1:] if _is_unproven(s)}
         self._keeps = [self._chance_to_keep(standing) for standing in known.standings]
         self._drops = [self._drop(standing) for standing in known.standings]
         able = [s for s in known.standings if self._keeps[s.place] > 0]
@@ -76,6 +81,22 @@ class Prospects:
     def leader(self) -> Prospect | None:
         """The fastest of these that there is time for to be chosen."""
         return next((p for p in self._likely() if p.to_finish_s <= self._known.left_s), None)
+
+    @property
+    def haven(self) -> Prospect | None:
+        """The fastest of those that there is time for, keep every requirement almost for sure and beat the reference.
+
+        None when one of them is measured to the end: there is something to fall back on.
+        """
+        safe = [p for p in self.all[1:] if p.keeps >= SAFE and self._is_worth_more(p)]
+        if any(p.standing.in_the_running for p in safe):
+            return None
+        in_time = [p for p in safe if self._known.is_open(p.standing) and p.to_finish_s <= self._known.left_s]
+        return max(in_time, key=lambda p: self._beliefs.mean[p.standing.place], default=None)
+
+    def _is_worth_more(self, prospect: Prospect) -> bool:
+        lead, _ = self._beliefs.lead(prospect.standing.place, self._known.reference.place)
+        return lead > math.log1p(WORTH)
 
     def _likely(self) -> Iterator[Prospect]:
         return (self.all[place] for place in self._looked_at if self._keeps[place] >= LIKELY)
@@ -133,7 +154,9 @@ class Prospects:
         if self._known.failure(standing) or self._breaks(standing):
             return 0.0
         keeps = self._known.outlooks[standing.candidate.id].keeps
-        return chance_to_keep(standing, keeps, self._reference)
+        chance = chance_to_keep(standing, keeps, self._reference)
+        is_kin = standing.evidence.confirmed is None and standing.candidate.variant in self._unproven
+        return chance * KIN if is_kin else chance
 
     def _breaks(self, standing: Standing) -> bool:
         """Whether it breaks a requirement, quality aside, for sure."""
@@ -154,6 +177,14 @@ class Prospects:
         high = self._beliefs.mean[standing.place] + ONE_SIDED * self._beliefs.deviation(standing.place)
         month = cost_of(math.exp(high), requirements, standing.price).per_month
         return month is not None and month > requirements.budget_per_month
+
+
+def _is_unproven(standing: Standing) -> bool:
+    """Whether the confirming items could not prove its quality."""
+    confirmed = standing.evidence.confirmed
+    if confirmed is None:
+        return False
+    return standing.judged(confirmed, standing.requirements.confidence).verdict != "pass"
 
 
 def _seen(known: Known) -> Iterator[Seen]:

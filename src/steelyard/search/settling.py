@@ -50,9 +50,10 @@ class Settling:
         """The best offer that fits into the time; once there is none, what has to be confirmed."""
         prospects = self.prospects(known)
         wanted = _wanted(known, prospects)
-        fitting = [prospect for prospect in wanted if _fits(known, prospect, prospects.leader)]
+        haven = prospects.haven
+        fitting = [prospect for prospect in wanted if _fits(known, prospect, prospects.leader, haven)]
         if not fitting:
-            return confirming(known)
+            return _to(haven, known) or confirming(known)
         lasting = _chance_to_last(known, fitting)
         offers = {prospect.standing.place: _offer(known, prospect, lasting) for prospect in fitting}
         best = max(offers, key=lambda place: offers[place].worth)
@@ -108,14 +109,25 @@ def _is_worth(known: Known, prospect: Prospect) -> bool:
     return prospect.gain >= PRICE * known.seconds(step) / max(known.passed_s, USUAL_S)
 
 
-def _fits(known: Known, prospect: Prospect, leader: Prospect | None) -> bool:
-    """Whether time remains for its next step, and then for measuring the best of those looked at to the end."""
+def _to(haven: Prospect | None, known: Known) -> Step | None:
+    """The next step towards what to fall back on, before anything is confirmed.
+
+    What is tested first is allowed nearly all of the error (see `decision.choice`). A bold candidate that failed alone
+    would leave next to nothing for the others, and the reference would be chosen.
+    """
+    return None if haven is None else known.open_steps(haven.standing)[0]
+
+
+def _fits(known: Known, prospect: Prospect, leader: Prospect | None, haven: Prospect | None) -> bool:
+    """Whether time remains for its next step, and then for measuring to the end the best of those looked at, and what
+    to fall back on."""
+    kept_s = 0.0 if haven is None or haven in (prospect, leader) else haven.to_finish_s
     if leader is prospect:
-        return True  # it was only taken for the leader because there is time to finish it
+        return kept_s == 0.0 or prospect.to_finish_s + kept_s <= known.left_s
     first = known.open_steps(prospect.standing)[0]
     if first.kind == "look":
-        return known.seconds(first) + _afterwards_s(known, prospect, leader) <= known.left_s
-    return prospect.to_finish_s + (leader.to_finish_s if leader else 0.0) <= known.left_s
+        return known.seconds(first) + _afterwards_s(known, prospect, leader) + kept_s <= known.left_s
+    return prospect.to_finish_s + (leader.to_finish_s if leader else 0.0) + kept_s <= known.left_s
 
 
 def _limited(known: Known, prospect: Prospect, step: Step, leader: Prospect | None) -> Step:
