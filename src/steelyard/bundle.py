@@ -26,6 +26,9 @@ from steelyard.records.plan import SCHEMA, Plan
 PLAN = "plan.json"
 REPORT = "report.html"
 ARTEFACTS = "artefacts"
+BUILT = "built.json"
+"""Written last into a folder of built artefacts: what the build returned, the main file among it. A folder without it
+is not finished."""
 LARGEST_PLAN = 64 * 10**6
 
 
@@ -43,6 +46,16 @@ class Bundle:
                 f"{self.folder} holds no variant '{variant}'", f"it holds: {', '.join(self.plan.artefacts)}"
             )
         return self.folder / ARTEFACTS / variant
+
+    def main(self, variant: str) -> Path:
+        """The main model file of one variant. Raises `BundleError` when the bundle does not hold it."""
+        folder = self.artefact(variant)
+        try:
+            name = from_json((folder / BUILT).read_bytes(), dict[str, str])["main"]
+        except (OSError, KeyError, msgspec.DecodeError) as error:
+            raise BundleError(f"{folder / BUILT} does not name the main file: {error}", "weigh again") from error
+        _check_name(folder, name)
+        return folder / name
 
 
 def write_bundle(plan: Plan, report: str, artefacts: Mapping[str, Path], into: Path) -> Bundle:
@@ -159,6 +172,11 @@ def _parsed(raw: bytes, file: Path) -> Plan:
         return from_json(raw, Plan)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{file} is not a plan: {error}", "weigh again to make a new one") from error
+
+
+def _check_name(folder: Path, name: str) -> None:
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"the bundle names a file outside itself: {name}")
 
 
 def _check_file(folder: Path, *parts: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import networks
 from command import Ran, run_in
 from steelyard.bundle import read_plan
+from steelyard.records.signature import Growing
 
 ITEMS = 300
 RNG = np.random.default_rng(0)
@@ -77,10 +78,11 @@ def test_texts_of_different_length(tmp_path: Path) -> None:
             lines.write(json.dumps({"text": " ".join("_abcdefg"[n] for n in ids), "label": label}) + "\n")
     plan = judged(weighed(tmp_path, "reader.onnx", "--data", "texts.jsonl", "--tokenizer", "tokenizer.json"))
     assert any(told.startswith("items of different length: 4 to 11 steps") for told in plan["subject"]["told"])
-    settings = read_plan(tmp_path / "steelyard-plan").subject.settings
-    assert settings["data"]["tokenizer"] == "tokenizer.json"
-    assert settings["together"]["pad"]
-    assert settings["together"]["grows"]["input_ids"] == {"axis": 1, "fill": 0}
+    told = read_plan(tmp_path / "steelyard-plan").subject
+    assert told.settings["data"]["tokenizer"] == "tokenizer.json"
+    assert told.signature is not None
+    assert told.signature.pad
+    assert told.signature.grows["input_ids"] == Growing(axis=1, fill=0)
 
 
 def test_series_of_different_length_and_the_check_of_their_bundle(tmp_path: Path) -> None:

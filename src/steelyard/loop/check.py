@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.bundle import Bundle, read_bundle
+from steelyard.bundle import BUILT, Bundle, read_bundle
 from steelyard.decision import amounts
 from steelyard.decision.standing import Standing
 from steelyard.errors import BundleError, CandidateFailure, DataError
@@ -17,7 +17,7 @@ from steelyard.loop.weigh import USABLE_MEMORY, metric_name, prepare
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
-from steelyard.measure.workbench import BUILT, Workbench
+from steelyard.measure.workbench import Workbench
 from steelyard.records.base import Record, from_json
 from steelyard.records.candidate import Candidate
 from steelyard.records.data import DataSpec
@@ -105,9 +105,7 @@ def _subject(bundle: Bundle, workspace: Workspace, data: str | None) -> BundledS
     spec = spec if data is None else msgspec.structs.replace(spec, source=data)
     if ":" not in spec.source and not Path(spec.source).exists():
         raise DataError(f"the data that judged this bundle is not at {spec.source}", "say where it is with --data")
-    original = bundle.artefact("original")
-    main = from_json((original / BUILT).read_bytes(), dict[str, str])["main"]
-    info = workspace.inspect(original / main)
+    info = workspace.inspect(bundle.main("original"))
     output = plan.subject.settings.get("output")
     job = Job(model=info.path, data=spec, requirements=plan.requirements, metric=plan.subject.metric, output=output)
     prepared = prepare(workspace, job, info)

@@ -28,7 +28,7 @@ from steelyard.records.plan import Plan, SubjectInfo
 from steelyard.records.weighing import Searched, Weighing
 from steelyard.report.page import render
 from steelyard.search import Event, Race, Result, Terms
-from steelyard.subjects.company import how_together
+from steelyard.subjects.company import signature
 from steelyard.subjects.model import ModelSubject
 from steelyard.version import VERSION
 
@@ -186,7 +186,8 @@ def subject_info(job: Job, subject: ModelSubject) -> SubjectInfo:
         items_confirm=data.items_confirm,
         items_calibrate=data.items_calibrate,
         told=data.told,
-        settings={"data": job.data, "output": job.output, "together": how_together(data)},
+        settings={"data": job.data, "output": job.output},
+        signature=signature(subject.info, data),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 
+from steelyard.bundle import BUILT
 from steelyard.errors import CandidateFailure, InputError
 from steelyard.measure.load import measure_load
 from steelyard.measure.process import Child, Deadline, Limits, call
@@ -34,10 +35,6 @@ def failure_of(error: CandidateFailure | InputError) -> Failure:
     """What is recorded. What would be the user's mistake in the reference is, in any other, answers of no use."""
     kind = error.kind if isinstance(error, CandidateFailure) else "invalid"
     return Failure(kind=kind, message=error.message)  # type: ignore[arg-type]
-
-
-BUILT = "built.json"
-"""Written last into a folder of built artefacts: what the build returned. A folder without it is not finished."""
 
 
 class Workbench:

@@ -8,6 +8,7 @@ from steelyard.records.base import Record
 from steelyard.records.machine import Machine, Price
 from steelyard.records.measurement import FailureKind, Load, ServiceTime
 from steelyard.records.requirements import Requirements
+from steelyard.records.signature import Signature
 
 SCHEMA: Literal["steelyard.plan/1"] = "steelyard.plan/1"
 
@@ -217,6 +218,8 @@ class SubjectInfo(Record):
     """What cleaning found in the data, with counts."""
     settings: dict[str, Any] = {}
     """What is needed to set the subject up again: the data's specification, the seed."""
+    signature: Signature | None = None
+    """How the model is asked; None: the subject is not a model, or the plan is older than this field."""
 
 
 class Plan(Record):

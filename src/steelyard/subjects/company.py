@@ -7,6 +7,7 @@ import msgspec
 from steelyard.records.base import Record
 from steelyard.records.data import Prepared
 from steelyard.records.model import ModelInfo
+from steelyard.records.signature import Growing, Signature
 from steelyard.subjects.building import placed
 
 
@@ -39,11 +40,14 @@ def together(prepared: Prepared, company: Company) -> Prepared:
     return msgspec.structs.replace(prepared, alone=company.alone, pad=company.pad, told=told)
 
 
-def how_together(data: Prepared) -> dict[str, object]:
-    """How items go into the model together, for whoever serves it: one at a time, filled up, along which axes."""
+def signature(info: ModelInfo, data: Prepared) -> Signature:
+    """How the model is asked, for whoever serves it."""
     grows = {
-        name: {"axis": array.axis, "fill": array.fill}
+        name: Growing(axis=array.axis, fill=array.fill)
         for name, array in data.judging.items()
         if array.lengths is not None
     }
-    return {"alone": data.alone, "pad": data.pad, "grows": grows}
+    fixed = 1 if data.alone else info.fixed_batch
+    return Signature(
+        inputs=info.inputs, outputs=info.outputs, grows=grows, pad=data.pad, fixed_batch=fixed, classes=data.classes
+    )
