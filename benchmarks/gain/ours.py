@@ -25,7 +25,7 @@ from gain.bodies import Bodies
 from steelyard.bundle import read_bundle
 from steelyard.records.engine import Session, SessionSettings
 from steelyard.runtimes import open_session
-from steelyard.scheduling import PLANNED_QUANTILE, Profile, profile, profile_of
+from steelyard.scheduling import PLANNED_QUANTILE, Choice, Profile, Single, profile, profile_of
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.dispatcher import Dispatcher
 from steelyard.serve.processes import Isolation, ProcessSession
@@ -46,7 +46,7 @@ class Model:
     """Streams of all its processes."""
     plan: Profile
 
-    def serve(self, stream: int, bodies: Sequence[bytes]) -> list[bytes]:
+    def serve(self, stream: int, _: Choice | None, bodies: Sequence[bytes]) -> list[bytes]:
         """One raw answer a raw request."""
         if not BODIES.grow:
             return [row.tobytes() for row in self.session.run(stream, BODIES.batch(bodies))[0]]
@@ -102,7 +102,7 @@ def _seconds(model: Model, size: int) -> float:
     body, took = bytes(sum(each.step_bytes * steps[each.name] for each in BODIES.inputs)), []
     for _ in range(10):
         start = time.perf_counter()
-        model.serve(0, [body] * size)
+        model.serve(0, None, [body] * size)
         took.append(time.perf_counter() - start)
     return sorted(took)[8]
 
@@ -158,7 +158,7 @@ class Endpoint:
     """A raw ASGI application."""
 
     def __init__(self, model: Model, bound_s: float) -> None:
-        self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, model.plan, model.workers)
+        self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, Single(model.plan), model.workers)
         self._bound_s = bound_s
         self._answers: Answers | None = None
 

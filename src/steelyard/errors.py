@@ -5,7 +5,8 @@
     │   ├── UsageError                       a flag, a setting, a unit, requirements that contradict each other
     │   ├── ModelError                       the model file or object
     │   ├── DataError                        the validation data
-    │   └── BundleError                      a bundle that is missing, changed or unreadable
+    │   ├── BundleError                      a bundle that is missing, changed or unreadable
+    │   └── UnknownModel                     a request for a model, or version, that is not served
     ├── RequirementsNotMet          exit 3   no candidate meets the requirements
     ├── CandidateFailure            (kept)   one candidate could not be built or run; the search goes on
     ├── RequestFailure              (kept)   one request could not be served; the server goes on
@@ -59,6 +60,10 @@ class BundleError(InputError):
     """A bundle is missing, incomplete, changed since it was made, or cannot be written."""
 
 
+class UnknownModel(InputError):  # noqa: N818 - said of what was asked for
+    """No model of this name, or not in this version, is served."""
+
+
 class RequirementsNotMet(SteelyardError):  # noqa: N818 - it is an outcome, not a fault
     """No candidate meets the requirements."""
 
@@ -81,6 +86,11 @@ class RequestFailure(SteelyardError):  # noqa: N818 - it is told to one caller
 
 class Overloaded(RequestFailure):
     """The queue is full, or takes no more requests."""
+
+    def __init__(self, message: str, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
+        """When it is worth trying again."""
 
 
 class Expired(RequestFailure):

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import accumulate, count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -121,11 +121,62 @@ def batch_to_dispatch(profile: Profile, waiting: int, slack: float) -> int:
     return kept if saved >= WORTH_SAVING * lost else full
 
 
+ALL = -1
+"""As a mask of rungs: any of them."""
+
+
+class Choice(NamedTuple):
+    """What a free worker does: takes so many requests and answers them with this rung."""
+
+    size: int
+    rung: int = 0
+    """Which of the variants that are ready; of one there is only rung 0."""
+    why: str = ""
+    """For people; empty: there was nothing to choose."""
+
+
+class Policy(Protocol):
+    """What chooses batches. Called under the lock of the queue: must be quick and never raise."""
+
+    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:
+        """For a worker that is free while `waiting` requests wait, the earliest of which is due in `slack` seconds.
+
+        `allowed`: bit r tells whether rung r may answer that one.
+        """
+
+    def observe(self, rung: int, size: int, seconds: float) -> None:
+        """A batch has been served, and took so long. Called by workers, not under the lock."""
+
+    def expected_s(self, choice: Choice) -> float:
+        """How long it takes to serve that."""
+
+
+class Single:
+    """The policy of one variant, whose profile does not change."""
+
+    def __init__(self, plan: Profile) -> None:
+        self._plan = plan
+
+    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
+        """See `batch_to_dispatch`."""
+        return Choice(batch_to_dispatch(self._plan, waiting, slack))
+
+    def observe(self, rung: int, size: int, seconds: float) -> None:
+        """Nothing is learnt."""
+
+    def expected_s(self, choice: Choice) -> float:
+        """As the profile says."""
+        return self._plan.seconds[max(1, choice.size) - 1]
+
+
 class Queue(Generic[Item]):
-    """Waiting requests, earliest deadline first; equal deadlines in the order of arrival. Not safe for threads."""
+    """Waiting requests, highest priority first, then earliest deadline, then in the order of arrival.
+
+    Not safe for threads.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Item]] = []
+        self._heap: list[tuple[int, float, int, Item]] = []
         self._arrived = count()
 
     def __len__(self) -> int:
@@ -133,18 +184,23 @@ class Queue(Generic[Item]):
 
     @property
     def earliest(self) -> float:
-        """The earliest deadline; infinite when nothing waits."""
-        return self._heap[0][0] if self._heap else float("inf")
+        """The deadline of the most urgent request; infinite when nothing waits."""
+        return self._heap[0][1] if self._heap else float("inf")
 
-    def push(self, item: Item, deadline: float = float("inf")) -> None:
-        """Add a request."""
-        heappush(self._heap, (deadline, next(self._arrived), item))
+    @property
+    def first(self) -> Item:
+        """The most urgent request. Raises IndexError when nothing waits."""
+        return self._heap[0][3]
+
+    def push(self, item: Item, deadline: float = float("inf"), priority: int = 0) -> None:
+        """Add a request; a larger priority goes before any deadline."""
+        heappush(self._heap, (-priority, deadline, next(self._arrived), item))
 
     def pop_batch(self, size: int) -> list[Item]:
         """Take the `size` most urgent requests (fewer when fewer wait), most urgent first."""
-        return [heappop(self._heap)[2] for _ in range(min(size, len(self._heap)))]
+        return [heappop(self._heap)[3] for _ in range(min(size, len(self._heap)))]
 
     def keep(self, wanted: Callable[[Item], bool]) -> None:
         """Take out all requests but those that are wanted."""
-        self._heap = [entry for entry in self._heap if wanted(entry[2])]
+        self._heap = [entry for entry in self._heap if wanted(entry[3])]
         heapify(self._heap)

@@ -9,7 +9,7 @@ import numpy as np
 
 from steelyard.measure.generator import Generator, Sent
 from steelyard.measure.neighbours import Neighbours
-from steelyard.scheduling import profile_of
+from steelyard.scheduling import Choice, Single, profile_of
 from steelyard.serve.dispatcher import Dispatcher
 
 
@@ -17,13 +17,13 @@ def sent_by(serve_s: float, gap_s: float, count: int, workers: int = 1, told: bo
     """How late each request was sent, and when the last was sent after the first was due."""
     requests = [Sent() for _ in range(count)]
 
-    def serve(_: int, batch: Sequence[None]) -> Sequence[None]:
+    def serve(_: int, __: Choice, batch: Sequence[None]) -> Sequence[None]:
         time.sleep(serve_s)
         if told:
             generator.worker_done(dispatcher)
         return batch
 
-    with Dispatcher(serve, profile_of([serve_s] * 100), workers) as dispatcher:
+    with Dispatcher(serve, Single(profile_of([serve_s] * 100)), workers) as dispatcher:
         start = time.monotonic() + 0.01
         due = [start + gap_s * i for i in range(count)]
         generator = Generator(requests, due, 0.05)
@@ -54,12 +54,12 @@ def test_busy_workers_send_themselves_what_has_become_due() -> None:
 def test_the_thread_is_hardly_needed_while_all_workers_are_busy() -> None:
     requests = [Sent() for _ in range(3000)]
 
-    def serve(_: int, batch: Sequence[None]) -> Sequence[None]:
+    def serve(_: int, __: Choice, batch: Sequence[None]) -> Sequence[None]:
         time.sleep(0.005)
         generator.worker_done(dispatcher)
         return batch
 
-    with Dispatcher(serve, profile_of([0.005] * 8), 1) as dispatcher:
+    with Dispatcher(serve, Single(profile_of([0.005] * 8)), 1) as dispatcher:
         start = time.monotonic()
         generator = Generator(requests, [start + 0.0002 * i for i in range(3000)], 0.05)
         generator.run(dispatcher)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.errors import Expired, Overloaded
-from steelyard.scheduling import Profile, profile_of
+from steelyard.scheduling import ALL, Choice, Profile, Single, profile_of
 from steelyard.serve.dispatcher import Dispatcher
 
 PATIENCE_S = 20
@@ -31,7 +31,7 @@ class Engine:
         if not held:
             self.go.set()
 
-    def __call__(self, stream: int, requests: Sequence[int]) -> list[int]:
+    def __call__(self, stream: int, choice: Choice, requests: Sequence[int]) -> list[int]:
         self.batches.append(list(requests))
         self.entered.release()
         assert self.go.wait(PATIENCE_S)
@@ -43,7 +43,7 @@ class Engine:
 @contextmanager
 def busy(engine: Engine, most_waiting: int = 1000, plan: Profile = QUICK) -> Iterator[Dispatcher[int, int]]:
     """A dispatcher whose only worker is held back with request 0."""
-    with Dispatcher(engine, plan, 1, most_waiting) as dispatcher:
+    with Dispatcher(engine, Single(plan), 1, most_waiting) as dispatcher:
         try:
             dispatcher.submit(0)
             assert engine.entered.acquire(timeout=PATIENCE_S)
@@ -74,7 +74,7 @@ def test_every_caller_gets_the_answer_to_its_own_request(
             if cancelled:
                 own[-1][1].cancel()
 
-    with Dispatcher(engine, profile_of([1e-6] * largest), streams) as dispatcher:
+    with Dispatcher(engine, Single(profile_of([1e-6] * largest)), streams) as dispatcher:
         threads = [threading.Thread(target=call, args=(own,)) for own in futures]
         for thread in threads:
             thread.start()
@@ -107,7 +107,7 @@ def test_the_most_urgent_are_served_first_in_batches_of_the_policy() -> None:
 
 def test_a_free_worker_takes_over_while_another_is_busy() -> None:
     engine = Engine(held=True)
-    with Dispatcher(engine, profile_of([1e-6]), 2) as dispatcher:
+    with Dispatcher(engine, Single(profile_of([1e-6])), 2) as dispatcher:
         futures = [dispatcher.submit(number) for number in (2, 3)]
         for _ in futures:
             assert engine.entered.acquire(timeout=PATIENCE_S)  # both are in at once
@@ -127,7 +127,7 @@ def test_a_failure_reaches_the_callers_of_its_batch_and_nobody_else() -> None:
 
 
 def test_too_few_answers_are_nobodys() -> None:
-    dispatcher = Dispatcher[int, int](lambda _, requests: requests[1:], QUICK, 1)
+    dispatcher = Dispatcher[int, int](lambda _, __, requests: requests[1:], Single(QUICK), 1)
     with dispatcher, pytest.raises(RuntimeError, match="0 answers to 1 requests"):
         dispatcher.submit(1).result(PATIENCE_S)
 
@@ -147,7 +147,7 @@ class Rude:
 
 @pytest.mark.parametrize("number", [2, -2])
 def test_a_caller_that_raises_harms_no_other(number: int, caplog: pytest.LogCaptureFixture) -> None:
-    with Dispatcher(Engine(), profile_of([1e-6]), 1) as dispatcher:
+    with Dispatcher(Engine(), Single(profile_of([1e-6])), 1) as dispatcher:
         dispatcher.put(number, Rude())
         assert dispatcher.submit(3).result(PATIENCE_S) == 9
     assert "a caller could not" in caplog.text
@@ -174,7 +174,7 @@ def test_cancelled_requests_leave_and_make_room() -> None:
 
 def test_what_is_being_served_cannot_be_cancelled() -> None:
     engine = Engine(held=True)
-    with Dispatcher(engine, QUICK, 1) as dispatcher:
+    with Dispatcher(engine, Single(QUICK), 1) as dispatcher:
         future = dispatcher.submit(7)
         assert engine.entered.acquire(timeout=PATIENCE_S)
         assert not future.cancel()
@@ -198,7 +198,7 @@ def test_expired_requests_fail_while_all_workers_are_busy() -> None:
 
 
 def test_expiries_of_requests_that_were_served_are_forgotten() -> None:
-    with Dispatcher(Engine(), QUICK, 1) as dispatcher:
+    with Dispatcher(Engine(), Single(QUICK), 1) as dispatcher:
         far = time.monotonic() + 3600
         for _ in range(20):
             wait([dispatcher.submit(1, expires=far) for _ in range(200)], PATIENCE_S)
@@ -238,18 +238,31 @@ def test_closing_without_draining_fails_what_waits_and_ends_the_threads() -> Non
 def test_a_worker_may_close_the_dispatcher() -> None:
     closing: list[Callable[[], None]] = []
 
-    def serve(_: int, requests: Sequence[int]) -> Sequence[int]:
+    def serve(_: int, __: Choice, requests: Sequence[int]) -> Sequence[int]:
         closing[0]()
         return requests
 
-    dispatcher = Dispatcher(serve, QUICK, 1)
+    dispatcher = Dispatcher(serve, Single(QUICK), 1)
     closing.append(dispatcher.close)
     assert dispatcher.submit(5).result(PATIENCE_S) == 5
 
 
 def test_idle_workers_use_no_processor_time() -> None:
-    with Dispatcher(Engine(), QUICK, 4) as dispatcher:
+    with Dispatcher(Engine(), Single(QUICK), 4) as dispatcher:
         dispatcher.submit(1, expires=time.monotonic() + 3600).result(PATIENCE_S)
         used = time.process_time()
         time.sleep(0.3)
         assert time.process_time() - used < 0.1
+
+
+def test_a_policy_that_raises_or_errs_stops_nothing() -> None:
+    class Broken(Single):
+        def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:
+            raise ZeroDivisionError
+
+        def observe(self, rung: int, size: int, seconds: float) -> None:
+            raise ZeroDivisionError
+
+    with Dispatcher(Engine(), Broken(QUICK), 2) as dispatcher:
+        futures = [dispatcher.submit(n) for n in range(50)]
+        assert [future.result(PATIENCE_S) for future in futures] == [n * n for n in range(50)]

@@ -20,7 +20,7 @@ from networks import centred, save
 from steelyard.errors import CandidateFailure, WorkerLost
 from steelyard.records.engine import Array, SessionSettings
 from steelyard.runtimes import open_session
-from steelyard.scheduling import profile_of
+from steelyard.scheduling import Choice, Single, profile_of
 from steelyard.serve.dispatcher import Dispatcher
 from steelyard.serve.processes import Isolation, ProcessSession
 
@@ -117,10 +117,10 @@ def test_a_process_that_hangs_is_killed_and_comes_back(model: Path) -> None:
 def test_a_process_killed_in_a_batch_loses_that_batch_only(model: Path, session: ProcessSession) -> None:
     here = open_session("onnxruntime", model, SessionSettings())
 
-    def serve(stream: int, requests: Sequence[int]) -> list[Array]:
+    def serve(stream: int, _: Choice, requests: Sequence[int]) -> list[Array]:
         return [session.run(stream, some(20_000, request))[0] for request in requests]
 
-    with Dispatcher(serve, profile_of([1.0]), 4, revive=session.revive) as dispatcher:
+    with Dispatcher(serve, Single(profile_of([1.0])), 4, revive=lambda stream, _: session.revive(stream)) as dispatcher:
         promises = [dispatcher.submit(n) for n in range(300)]
         while not promises[20].done():
             time.sleep(0.001)

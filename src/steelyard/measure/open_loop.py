@@ -18,7 +18,7 @@ from steelyard.measure.neighbours import Neighbours
 from steelyard.records.arrivals import Arrivals
 from steelyard.records.measurement import Load
 from steelyard.records.requirements import Latency
-from steelyard.scheduling import profile_of
+from steelyard.scheduling import Choice, Single, profile_of
 from steelyard.serve.dispatcher import Dispatcher
 from steelyard.verdicts.lateness import clustering_of
 
@@ -79,7 +79,7 @@ def drive(
     """Send requests at `times` (seconds from now, rising) and wait for all answers, or (without `drain`) for none."""
     batches = itertools.count()
 
-    def serve_all(worker: int, requests: Sequence[None]) -> Sequence[None]:
+    def serve_all(worker: int, _: Choice, requests: Sequence[None]) -> Sequence[None]:
         next(batches)
         serve(worker, len(requests))
         generator.worker_done(dispatcher)
@@ -88,7 +88,7 @@ def drive(
     callers = [Sent() for _ in range(len(times))]
     rate = len(times) / max(float(times[-1]), 1e-9)
     most_waiting = 1 + int(rate * max(HOPELESS_S, HOPELESS_BOUNDS * bound_s))
-    with _no_garbage_of_ours(), Dispatcher(serve_all, profile_of(plan_s), workers, most_waiting) as dispatcher:
+    with _no_garbage_of_ours(), Dispatcher(serve_all, Single(profile_of(plan_s)), workers, most_waiting) as dispatcher:
         due = times + (time.monotonic() + HEAD_START_S)
         generator = Generator(callers, due.tolist(), bound_s)
         generator.run(dispatcher)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from steelyard.errors import Overloaded
-from steelyard.scheduling import profile_of
+from steelyard.scheduling import Choice, Single, profile_of
 from steelyard.serve.dispatcher import Dispatcher
 
 WARM_UP_SHARE = 0.15
@@ -37,7 +37,7 @@ def time_batches(
     who = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF) if threads == 1 else resource.RUSAGE_SELF
     begin = time.perf_counter() + seconds * WARM_UP_SHARE
     timing = Timing(serve, streams, who, begin, begin + seconds * (1 - WARM_UP_SHARE), most)
-    equal_times = profile_of([1.0] * batch)  # of which the policy makes full batches
+    equal_times = Single(profile_of([1.0] * batch))  # of which the policy makes full batches
     with Dispatcher(timing.serve, equal_times, streams) as dispatcher:
         for _ in range((streams + 1) * batch):
             dispatcher.put(None, Again(dispatcher, timing))
@@ -65,7 +65,7 @@ class Timing:
         self.error: BaseException | None = None
         self.done = threading.Event()
 
-    def serve(self, stream: int, requests: Sequence[None]) -> Sequence[None]:
+    def serve(self, stream: int, choice: Choice, requests: Sequence[None]) -> Sequence[None]:  # noqa: ARG002
         """Serve a batch and note how long the stream was occupied with it."""
         self._serve(stream, len(requests))
         now, switches = time.perf_counter(), resource.getrusage(self._who).ru_nivcsw

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from steelyard.errors import Expired, Overloaded, WorkerLost
-from steelyard.scheduling import Profile, Queue, batch_to_dispatch
+from steelyard.scheduling import ALL, Choice, Policy, Queue
 from steelyard.serve.callers import Caller, Promise
 from steelyard.serve.expiry import Expiry
 
@@ -28,17 +28,30 @@ MOST_WAITING = 100_000
 FEW_GONE = 64
 """So many requests that left may lie in the queue before it is cleared of them."""
 
+NOTHING = Choice(0)
+
 log = logging.getLogger(__name__)
+
+
+def lowest(allowed: int) -> int:
+    """The first rung of a mask that is not empty."""
+    return (allowed & -allowed).bit_length() - 1
 
 
 class Ticket(Generic[Request, Answer]):
     """One request in the queue."""
 
-    __slots__ = ("caller", "request", "waits")
+    __slots__ = ("allowed", "caller", "deadline", "priority", "request", "waits")
 
-    def __init__(self, request: Request, caller: Caller[Answer]) -> None:
+    def __init__(
+        self, request: Request, caller: Caller[Answer], deadline: float, priority: int = 0, allowed: int = ALL
+    ) -> None:
         self.request = request
         self.caller = caller
+        self.deadline = deadline
+        self.priority = priority
+        self.allowed = allowed
+        """Bit r: rung r of the policy may answer it."""
         self.waits = True
         """False once a worker took it or it left. Changed under the dispatcher's lock only."""
 
@@ -46,23 +59,23 @@ class Ticket(Generic[Request, Answer]):
 class Dispatcher(Generic[Request, Answer]):
     """Workers that share one queue.
 
-    `serve(stream, requests)` answers a batch: one answer a request, in the same order. What it raises reaches the
-    callers of that batch and nobody else. `plan` says how long batches take; it may be replaced at any time.
+    `serve(stream, choice, requests)` answers a batch: one answer a request, in the same order. What it raises reaches
+    the callers of that batch and nobody else. `policy` chooses the batches; it may be replaced at any time.
     """
 
     def __init__(
         self,
-        serve: Callable[[int, Sequence[Request]], Sequence[Answer]],
-        plan: Profile,
+        serve: Callable[[int, Choice, Sequence[Request]], Sequence[Answer]],
+        policy: Policy,
         streams: int,
         most_waiting: int = MOST_WAITING,
-        revive: Callable[[int], None] | None = None,
+        revive: Callable[[int, Choice], None] | None = None,
     ) -> None:
-        """`revive(stream)` is called after a batch ended with `WorkerLost`: it returns when the stream can serve again.
+        """`revive(stream, choice)` is called after a batch ended with `WorkerLost`: it returns when it can serve again.
 
-        Until then its worker takes no requests, which the others serve meanwhile.
+        Until then that worker takes no requests, which the others serve meanwhile.
         """
-        self.plan = plan
+        self.policy = policy
         self._serve = serve
         self._revive = revive
         self._most_waiting = most_waiting
@@ -70,6 +83,8 @@ class Dispatcher(Generic[Request, Answer]):
         self._queue: Queue[Ticket[Request, Answer]] = Queue()
         self._gone = 0
         """Of those in the queue."""
+        self._particular = 0
+        """Of those in the queue, requests that not every rung may answer; those that left are not taken off."""
         self._idle: list[threading.Lock] = []
         """Of each idle worker the lock that it waits for; the one that fell idle last is woken first."""
         self._open = True
@@ -113,17 +128,24 @@ class Dispatcher(Generic[Request, Answer]):
         self, request: Request, caller: Caller[Answer], deadline: float = math.inf, expires: float = math.inf
     ) -> Ticket[Request, Answer]:
         """As `submit`, for callers of one's own, which cost less than a future."""
-        ticket = Ticket(request, caller)
-        with self._lock:
-            if not self._open or len(self._queue) - self._gone >= self._most_waiting:
-                raise self._refusal()
-            self._queue.push(ticket, deadline)
-            wake = self._idle.pop() if self._idle else None
-        if wake is not None:
-            wake.release()
-        if expires < math.inf:
-            self._expiry.add(ticket, expires)
+        ticket = Ticket(request, caller, deadline)
+        self.put_all([ticket], expires)
         return ticket
+
+    def put_all(self, tickets: Sequence[Ticket[Request, Answer]], expires: float = math.inf) -> None:
+        """Several requests, all of them or none."""
+        with self._lock:
+            if not self._open or len(self._queue) - self._gone + len(tickets) > self._most_waiting:
+                raise self._refusal()
+            for ticket in tickets:
+                self._queue.push(ticket, ticket.deadline, ticket.priority)
+                self._particular += ticket.allowed != ALL
+            wake = [self._idle.pop() for _ in range(min(len(self._idle), len(tickets)))]
+        for lock in wake:
+            lock.release()
+        if expires < math.inf:
+            for ticket in tickets:
+                self._expiry.add(ticket, expires)
 
     def _refusal(self) -> Overloaded:
         if not self._open:
@@ -153,55 +175,83 @@ class Dispatcher(Generic[Request, Answer]):
         wake.acquire()
         while True:
             with self._lock:
-                batch = self._take()
+                batch, choice = self._take()
                 if not batch:
                     if not self._open:
                         return
                     self._idle.append(wake)
             if batch:
-                self._serve_batch(stream, batch)
+                self._serve_batch(stream, choice, batch)
             else:
                 wake.acquire()
 
-    def _take(self) -> list[Ticket[Request, Answer]]:
+    def _take(self) -> tuple[list[Ticket[Request, Answer]], Choice]:
         """What one worker takes now, under the lock; empty only when nothing waits."""
         queue = self._queue
         while len(queue):
-            slack = queue.earliest - time.monotonic()
-            taken = queue.pop_batch(batch_to_dispatch(self.plan, len(queue) - self._gone, slack) or 1)
+            now, first = time.monotonic(), queue.first
+            choice = self._chosen(now, len(queue) - self._gone, queue.earliest - now, first.allowed)
+            taken = queue.pop_batch(choice.size or 1)
             if self._gone:
                 present = [ticket for ticket in taken if ticket.waits]
                 self._gone -= len(taken) - len(present)
                 taken = present
+            if self._particular:
+                taken = self._permitted(taken, choice.rung)
             for ticket in taken:
                 ticket.waits = False
             if taken:
-                return taken
-        return []
+                return taken, choice
+        self._particular = 0
+        return [], NOTHING
 
-    def _serve_batch(self, stream: int, batch: list[Ticket[Request, Answer]]) -> None:
+    def _chosen(self, now: float, waiting: int, slack: float, allowed: int) -> Choice:
+        """What the policy says; should it err, one request at a time: none must wait for ever."""
+        try:
+            choice = self.policy.choose(now, waiting, slack, allowed)
+        except Exception:
+            log.exception("the policy could not choose")
+            return Choice(1, lowest(allowed))
+        return choice if allowed >> choice.rung & 1 else Choice(1, lowest(allowed))
+
+    def _permitted(self, taken: list[Ticket[Request, Answer]], rung: int) -> list[Ticket[Request, Answer]]:
+        """Of these, the ones that this rung may answer; the others go back to wait for another."""
+        for ticket in taken:
+            if not ticket.allowed >> rung & 1:
+                self._queue.push(ticket, ticket.deadline, ticket.priority)
+        return [ticket for ticket in taken if ticket.allowed >> rung & 1]
+
+    def _serve_batch(self, stream: int, choice: Choice, batch: list[Ticket[Request, Answer]]) -> None:
         batch = [ticket for ticket in batch if ticket.caller.begin()]
         if not batch:
             return
+        began = time.monotonic()
         try:
-            answers = self._serve(stream, [ticket.request for ticket in batch])
+            answers = self._serve(stream, choice, [ticket.request for ticket in batch])
             if len(answers) != len(batch):
                 raise RuntimeError(f"{len(answers)} answers to {len(batch)} requests")
         except BaseException as error:
             _fail(batch, error)
             if isinstance(error, WorkerLost) and self._revive is not None:
-                self._revive_quietly(stream)
+                self._revive_quietly(stream, choice)
             return
+        self._observe(choice.rung, len(batch), time.monotonic() - began)
         for ticket, answer in zip(batch, answers, strict=True):
             try:
                 ticket.caller.answer(answer)
             except Exception:
                 log.exception("a caller could not take its answer")
 
-    def _revive_quietly(self, stream: int) -> None:
+    def _observe(self, rung: int, size: int, seconds: float) -> None:
+        try:
+            self.policy.observe(rung, size, seconds)
+        except Exception:
+            log.exception("the policy could not learn")
+
+    def _revive_quietly(self, stream: int, choice: Choice) -> None:
         try:
             if self._revive is not None:
-                self._revive(stream)
+                self._revive(stream, choice)
         except Exception:
             log.exception("stream %d could not be brought back", stream)
 

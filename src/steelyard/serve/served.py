@@ -1,0 +1,182 @@
+"""One version of one model, ready: its resident variants, the queue before them, and what it counts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard.errors import CandidateFailure, InputError, Overloaded
+from steelyard.records.engine import Array, Session
+from steelyard.records.signature import Signature
+from steelyard.scheduling import ALL, Choice, Policy
+from steelyard.serve.assembly import Assembly, Growth
+from steelyard.serve.callers import Caller
+from steelyard.serve.dispatcher import Dispatcher, Ticket
+from steelyard.serve.parts import Asking, Item, Part, Row
+from steelyard.serve.requests import Answered, Asked, Metadata
+from steelyard.serve.statistics import Statistics
+
+LEAST_RETRY_S = 0.1
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A variant that is in memory: one rung of the policy."""
+
+    variant: str
+    candidate: str
+    quality: float
+    cost_per_thousand: float | None
+    session: Session
+    """Its streams are the workers."""
+    close: Callable[[], None] = lambda: None
+    revive: Callable[[int], None] = lambda _: None
+    missing: Callable[[], int] = lambda: 0
+    """Processes that it lacks at the moment."""
+    pids: Callable[[], Sequence[int]] = lambda: ()
+    """Its processes, where it has any of its own."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What the plan promises of each request."""
+
+    bound_s: float
+    """Answers should be there by then."""
+    percentile: float | None = None
+    """So many in a hundred of them."""
+    lower_is_better: bool = False
+    """The metric is an error."""
+
+
+class ServedModel:
+    """Answers requests with the variants that are resident, as the policy chooses."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        signature: Signature,
+        residents: Sequence[Resident],
+        policy: Policy,
+        workers: int,
+        promise: Promise,
+        most_waiting: int,
+    ) -> None:
+        """`residents` are the rungs of the policy, in its order."""
+        self.metadata = metadata
+        self.version = metadata.versions[-1]
+        self.residents = tuple(residents)
+        self.policy = policy
+        self.promise = promise
+        self.workers = workers
+        self.statistics = Statistics(promise.bound_s)
+        self._closed = threading.Event()
+        grows = {name: Growth(growing.axis, growing.fill) for name, growing in signature.grows.items()}
+        self._assembly = Assembly(grows, signature.pad, signature.fixed_batch)
+        self._dispatcher: Dispatcher[Item, Row] = Dispatcher(self._serve, policy, workers, most_waiting, self._revive)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are answered: it is open, and no process is missing."""
+        return not self._closed.is_set() and not any(one.missing() for one in self.residents)
+
+    @property
+    def waiting(self) -> int:
+        """Items in the queue."""
+        return self._dispatcher.waiting
+
+    def ask(self, asked: Asked, caller: Caller[Answered]) -> Asking:
+        """Put a request into the queue; what comes back can withdraw it.
+
+        Raises Overloaded when it is not let in, InputError when no resident variant satisfies it.
+        """
+        now = time.monotonic()
+        allowed = self._allowed(asked)
+        asking = Asking(caller, asked.items, self.statistics)
+        deadline = now + min(self.promise.bound_s, asked.timeout_s)
+        tickets = [
+            Ticket(Item(asked, place), Part(asking, place), deadline, asked.priority, allowed)
+            for place in range(asked.items)
+        ]
+        asking.leave = lambda: self._withdraw(tickets)
+        try:
+            self._dispatcher.put_all(tickets, now + asked.timeout_s)
+        except Overloaded as error:
+            self.statistics.refused()
+            raise Overloaded(error.message, error.hint, retry_after_s=self.backlog_s()) from None
+        return asking
+
+    def _withdraw(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
+        for ticket in tickets:
+            self._dispatcher.withdraw(ticket)
+
+    def backlog_s(self) -> float:
+        """About how long what waits now keeps the workers busy."""
+        waiting = max(1, self.waiting)
+        choice = self.policy.choose(time.monotonic(), waiting, 0.0)
+        seconds = self.policy.expected_s(choice)
+        return max(LEAST_RETRY_S, waiting / max(1, choice.size) * seconds / self.workers)
+
+    def _allowed(self, asked: Asked) -> int:
+        """The rungs that may answer, as a mask. Raises InputError when there is none."""
+        if asked.min_quality == -np.inf and asked.max_cost == np.inf:
+            return ALL
+        mask = sum(1 << rung for rung, one in enumerate(self.residents) if self._satisfies(one, asked))
+        if not mask:
+            told = "; ".join(self._told(one) for one in self.residents)
+            raise InputError("no variant satisfies the request's min_quality and max_cost", f"ready are: {told}")
+        return mask
+
+    def _satisfies(self, one: Resident, asked: Asked) -> bool:
+        sign = -1 if self.promise.lower_is_better else 1
+        good = asked.min_quality == -np.inf or sign * one.quality >= sign * asked.min_quality
+        return good and (asked.max_cost == np.inf or (one.cost_per_thousand or 0.0) <= asked.max_cost)
+
+    @staticmethod
+    def _told(one: Resident) -> str:
+        cost = "" if one.cost_per_thousand is None else f", cost {one.cost_per_thousand:.3g} per thousand"
+        return f"{one.variant} (quality {one.quality:.4g}{cost})"
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    def _serve(self, worker: int, choice: Choice, items: Sequence[Item]) -> list[Row]:
+        began = time.monotonic()
+        resident = self.residents[choice.rung]
+        runs = self._assembly.runs([item.inputs for item in items])
+        assembled = time.monotonic()
+        rows: list[Row | None] = [None] * len(items)
+        for run in runs:
+            outputs = _checked(resident.session.run(worker, run.inputs))
+            for row, place in enumerate(run.places):
+                rows[place] = Row(outputs, row, resident.variant)
+        ended = time.monotonic()
+        self.statistics.batch(resident.variant, len(items), assembled - began, ended - assembled, 0.0)
+        return [row for row in rows if row is not None]
+
+    def _revive(self, worker: int, choice: Choice) -> None:
+        self.residents[choice.rung].revive(worker)
+
+    def warm_up(self, inputs: Mapping[str, Array]) -> None:
+        """Run every rung on every worker once. Raises CandidateFailure when one cannot, or answers NaN."""
+        for resident in self.residents:
+            for worker in range(self.workers):
+                [run] = self._assembly.runs([inputs])
+                outputs = _checked(resident.session.run(worker, run.inputs))
+                if not all(np.isfinite(o).all() for o in outputs if o.dtype.kind == "f"):
+                    raise CandidateFailure("invalid", f"{resident.variant} answers NaN or infinite values")
+
+    def close(self, drain: bool = True) -> None:
+        """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models."""
+        self._closed.set()
+        self._dispatcher.close(drain)
+        for resident in self.residents:
+            resident.close()
+
+
+def _checked(outputs: Sequence[Array]) -> Sequence[Array]:
+    # Rows are told apart along the first axis.
+    return [output if output.ndim else output.reshape(1) for output in outputs]
