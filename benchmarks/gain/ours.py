@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,10 +28,12 @@ from steelyard.records.engine import Session, SessionSettings
 from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Choice, Profile, Single, profile, profile_of
 from steelyard.serve.assembly import Assembly, Growth
-from steelyard.serve.dispatcher import Dispatcher
+from steelyard.serve.dispatcher import Dispatcher, Ticket
 from steelyard.serve.processes import Isolation, ProcessSession
 
 LARGEST_BATCH = 32
+HERE_S = 0.0005
+"""A batch that takes no longer is served by the event loop itself: waking another thread costs as much."""
 BODIES = Bodies(sys.argv[3])
 ASSEMBLY = Assembly({each.name: Growth(1, BODIES.fills[each.name]) for each in BODIES.inputs if each.grows}, BODIES.pad)
 TYPICAL_STEPS = 16
@@ -112,10 +115,14 @@ class Answers:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._ready: deque[tuple[asyncio.Future[bytes], bytes | BaseException]] = deque()
 
     def put(self, future: asyncio.Future[bytes], answer: bytes | BaseException) -> None:
-        """Called by workers."""
+        """Called by workers, and by the event loop where it has served itself."""
+        if threading.get_ident() == self._thread:
+            _deliver(future, answer)
+            return
         first = not self._ready
         self._ready.append((future, answer))
         if first:
@@ -123,13 +130,16 @@ class Answers:
 
     def _deliver(self) -> None:
         while self._ready:
-            future, answer = self._ready.popleft()
-            if future.cancelled():
-                continue
-            if isinstance(answer, BaseException):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+            _deliver(*self._ready.popleft())
+
+
+def _deliver(future: asyncio.Future[bytes], answer: bytes | BaseException) -> None:
+    if future.cancelled():
+        return
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
 
 
 class Caller:
@@ -161,6 +171,8 @@ class Endpoint:
         self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, Single(model.plan), model.workers)
         self._bound_s = bound_s
         self._answers: Answers | None = None
+        self._arrived: list[Ticket[bytes, bytes]] = []
+        """In this turn of the event loop."""
 
     async def __call__(
         self,
@@ -177,11 +189,19 @@ class Endpoint:
             parts.append(message["body"])
         self._answers = self._answers or Answers()
         caller = Caller(self._answers)
-        self._dispatcher.put(b"".join((*parts, message["body"])), caller, deadline)
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._submit)
+        self._arrived.append(Ticket(b"".join((*parts, message["body"])), caller, deadline))
         body = await caller.future
         headers = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _submit(self) -> None:
+        """What has arrived together is served together: here, when that is quick, and by the workers otherwise."""
+        arrived, self._arrived = self._arrived, []
+        if not self._dispatcher.serve_here(arrived, HERE_S):
+            self._dispatcher.put_all(arrived)
 
 
 if __name__ == "__main__":

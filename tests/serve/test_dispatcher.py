@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard.errors import Expired, Overloaded
+from steelyard.errors import Expired, Overloaded, WorkerLost
 from steelyard.scheduling import ALL, Choice, Profile, Single, profile_of
-from steelyard.serve.dispatcher import Dispatcher
+from steelyard.serve.dispatcher import Dispatcher, Ticket
 
 PATIENCE_S = 20
 QUICK = profile_of([1e-6] * 8)
@@ -266,3 +266,112 @@ def test_a_policy_that_raises_or_errs_stops_nothing() -> None:
     with Dispatcher(Engine(), Broken(QUICK), 2) as dispatcher:
         futures = [dispatcher.submit(n) for n in range(50)]
         assert [future.result(PATIENCE_S) for future in futures] == [n * n for n in range(50)]
+
+
+# In the calling thread
+
+
+class Keeps:
+    """A caller that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[int | BaseException] = []
+
+    def begin(self) -> bool:
+        return True
+
+    def answer(self, answer: int) -> None:
+        self.told.append(answer)
+
+    def fail(self, error: BaseException) -> None:
+        self.told.append(error)
+
+
+def tickets(*numbers: int) -> list[Ticket[int, int]]:
+    return [Ticket(number, Keeps(), float("inf")) for number in numbers]
+
+
+def told(tickets: Sequence[Ticket[int, int]]) -> list[int | BaseException]:
+    return [one for ticket in tickets for one in ticket.caller.told]  # type: ignore[attr-defined]
+
+
+def until_idle(dispatcher: Dispatcher[int, int], workers: int = 1) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while dispatcher.idle < workers:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_an_idle_workers_stream_serves_in_the_calling_thread() -> None:
+    where: list[threading.Thread] = []
+
+    def serve(stream: int, choice: Choice, requests: Sequence[int]) -> list[int]:
+        where.append(threading.current_thread())
+        return [request * request for request in requests]
+
+    with Dispatcher(serve, Single(QUICK), 1) as dispatcher:
+        until_idle(dispatcher)
+        asked = tickets(2, 3)
+        assert dispatcher.serve_here(asked, 1.0)
+        assert told(asked) == [4, 9]
+        assert where == [threading.current_thread()]
+        assert dispatcher.idle == 1
+        assert dispatcher.submit(5).result(PATIENCE_S) == 25  # the worker is as it was
+
+
+def test_what_takes_too_long_or_meets_others_is_not_served_in_the_calling_thread() -> None:
+    engine = Engine(held=True)
+    slow = Single(profile_of([0.5, 0.6]))
+    with Dispatcher(engine, slow, 1) as dispatcher:
+        until_idle(dispatcher)
+        assert not dispatcher.serve_here(tickets(1), 0.4)
+        assert not dispatcher.serve_here(tickets(1, 2, 3), 1.0)  # more than one batch
+        first = dispatcher.submit(7)
+        assert engine.entered.acquire(timeout=PATIENCE_S)
+        assert not dispatcher.serve_here(tickets(1), 1.0)  # nobody is idle
+        engine.go.set()
+        first.result(PATIENCE_S)
+    assert not dispatcher.serve_here(tickets(1), 1.0)  # closed
+
+
+def test_a_worker_lost_in_the_calling_thread_is_brought_back_by_its_own() -> None:
+    revived: list[tuple[int, str]] = []
+    broken = threading.Event()
+    broken.set()
+
+    def serve(stream: int, choice: Choice, requests: Sequence[int]) -> list[int]:
+        if broken.is_set():
+            raise WorkerLost("gone")
+        return list(requests)
+
+    def revive(stream: int, choice: Choice) -> None:
+        revived.append((stream, threading.current_thread().name))
+        broken.clear()
+
+    with Dispatcher(serve, Single(QUICK), 1, revive=revive) as dispatcher:
+        until_idle(dispatcher)
+        asked = tickets(1)
+        assert dispatcher.serve_here(asked, 1.0)
+        assert isinstance(told(asked)[0], WorkerLost)
+        assert dispatcher.submit(5).result(PATIENCE_S) == 5
+    assert revived == [(0, "stream-0")]
+
+
+def test_requests_that_come_meanwhile_are_not_forgotten() -> None:
+    """While the only stream is borrowed nobody is idle; whoever gives it back sees that something waits."""
+    inside, go = threading.Event(), threading.Event()
+
+    def serve(stream: int, choice: Choice, requests: Sequence[int]) -> list[int]:
+        inside.set()
+        assert go.wait(PATIENCE_S)
+        return list(requests)
+
+    with Dispatcher(serve, Single(QUICK), 1) as dispatcher:
+        until_idle(dispatcher)
+        borrowed = threading.Thread(target=dispatcher.serve_here, args=(tickets(1), 1.0))
+        borrowed.start()
+        assert inside.wait(PATIENCE_S)
+        meanwhile = dispatcher.submit(9)
+        go.set()
+        assert meanwhile.result(PATIENCE_S) == 9
+        borrowed.join()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from steelyard.errors import Expired, Overloaded, WorkerLost
 from steelyard.scheduling import ALL, Choice, Policy, Queue
@@ -56,6 +56,13 @@ class Ticket(Generic[Request, Answer]):
         """False once a worker took it or it left. Changed under the dispatcher's lock only."""
 
 
+class _Idle(NamedTuple):
+    """A worker that waits for a request, by this lock."""
+
+    wake: threading.Lock
+    stream: int
+
+
 class Dispatcher(Generic[Request, Answer]):
     """Workers that share one queue.
 
@@ -85,8 +92,10 @@ class Dispatcher(Generic[Request, Answer]):
         """Of those in the queue."""
         self._particular = 0
         """Of those in the queue, requests that not every rung may answer; those that left are not taken off."""
-        self._idle: list[threading.Lock] = []
-        """Of each idle worker the lock that it waits for; the one that fell idle last is woken first."""
+        self._idle: list[_Idle] = []
+        """The one that fell idle last is woken first."""
+        self._lost: dict[int, Choice] = {}
+        """Streams that ended with `WorkerLost` in another thread than their worker's: it brings them back."""
         self._open = True
         self._expiry = Expiry(self._expire)
         self._workers = [
@@ -141,11 +150,40 @@ class Dispatcher(Generic[Request, Answer]):
                 self._queue.push(ticket, ticket.deadline, ticket.priority)
                 self._particular += ticket.allowed != ALL
             wake = [self._idle.pop() for _ in range(min(len(self._idle), len(tickets)))]
-        for lock in wake:
-            lock.release()
+        for worker in wake:
+            worker.wake.release()
         if expires < math.inf:
             for ticket in tickets:
                 self._expiry.add(ticket, expires)
+
+    def serve_here(self, tickets: Sequence[Ticket[Request, Answer]], most_s: float) -> bool:
+        """Serve these in the calling thread, on the stream of an idle worker: no other thread has to be woken.
+
+        False, and nothing is done, when anything else waits, no worker is idle, or it would take longer than `most_s`.
+        Tickets that expire are not watched: there is no time to.
+        """
+        first, now = tickets[0], time.monotonic()
+        with self._lock:
+            if not self._idle or not self._open or len(self._queue) > self._gone:
+                return False
+            choice = self._chosen(now, len(tickets), first.deadline - now, first.allowed)
+            if choice.size < len(tickets) or self.policy.expected_s(choice) > most_s:
+                return False
+            if first.allowed != ALL and any(ticket.allowed != first.allowed for ticket in tickets):
+                return False
+            worker = self._idle.pop()
+            for ticket in tickets:
+                ticket.waits = False
+        is_lost = self._serve_batch(worker.stream, choice, list(tickets))
+        with self._lock:
+            if is_lost:
+                self._lost[worker.stream] = choice
+            is_needed = is_lost or len(self._queue) > 0 or not self._open
+            if not is_needed:
+                self._idle.append(worker)
+        if is_needed:
+            worker.wake.release()
+        return True
 
     def _refusal(self) -> Overloaded:
         if not self._open:
@@ -179,11 +217,14 @@ class Dispatcher(Generic[Request, Answer]):
                 if not batch:
                     if not self._open:
                         return
-                    self._idle.append(wake)
+                    self._idle.append(_Idle(wake, stream))
             if batch:
-                self._serve_batch(stream, choice, batch)
-            else:
-                wake.acquire()
+                if self._serve_batch(stream, choice, batch):
+                    self._revive_quietly(stream, choice)
+                continue
+            wake.acquire()
+            if stream in self._lost:
+                self._revive_quietly(stream, self._lost.pop(stream))
 
     def _take(self) -> tuple[list[Ticket[Request, Answer]], Choice]:
         """What one worker takes now, under the lock; empty only when nothing waits."""
@@ -221,10 +262,11 @@ class Dispatcher(Generic[Request, Answer]):
                 self._queue.push(ticket, ticket.deadline, ticket.priority)
         return [ticket for ticket in taken if ticket.allowed >> rung & 1]
 
-    def _serve_batch(self, stream: int, choice: Choice, batch: list[Ticket[Request, Answer]]) -> None:
+    def _serve_batch(self, stream: int, choice: Choice, batch: list[Ticket[Request, Answer]]) -> bool:
+        """Whether the stream was lost by it."""
         batch = [ticket for ticket in batch if ticket.caller.begin()]
         if not batch:
-            return
+            return False
         began = time.monotonic()
         try:
             answers = self._serve(stream, choice, [ticket.request for ticket in batch])
@@ -232,15 +274,14 @@ class Dispatcher(Generic[Request, Answer]):
                 raise RuntimeError(f"{len(answers)} answers to {len(batch)} requests")
         except BaseException as error:
             _fail(batch, error)
-            if isinstance(error, WorkerLost) and self._revive is not None:
-                self._revive_quietly(stream, choice)
-            return
+            return isinstance(error, WorkerLost)
         self._observe(choice.rung, len(batch), time.monotonic() - began)
         for ticket, answer in zip(batch, answers, strict=True):
             try:
                 ticket.caller.answer(answer)
             except Exception:
                 log.exception("a caller could not take its answer")
+        return False
 
     def _observe(self, rung: int, size: int, seconds: float) -> None:
         try:
@@ -266,12 +307,12 @@ class Dispatcher(Generic[Request, Answer]):
                 ticket.waits = False
             self._gone = self._gone if drain else 0
             idle, self._idle = self._idle, []
-        for wake in idle:
-            wake.release()
+        for worker in idle:
+            worker.wake.release()
         _fail(left, Overloaded("no longer serving"))
-        for worker in self._workers:
-            if worker is not threading.current_thread():
-                worker.join()
+        for thread in self._workers:
+            if thread is not threading.current_thread():
+                thread.join()
         self._expiry.close()
 
     def __enter__(self) -> Self:
