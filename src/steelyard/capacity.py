@@ -140,6 +140,25 @@ def _bisect(holds: Callable[[float], bool], ceiling: float) -> float:
     return low
 
 
+def bracket(holds: Callable[[float], bool], guess: float, precision: float) -> tuple[float, float]:
+    """A rate that holds and one that does not, no further apart than `precision`; 0 when a 64th of the guess fails.
+
+    For where each answer costs a run: strides from the guess, doubling, until one rate holds and a higher one does
+    not, then halves what lies between (on a logarithmic scale).
+    """
+    low, high, stride, rate = 0.0, float("inf"), 1 + 2 * precision, guess
+    while (low == 0 or high == float("inf")) and rate > guess / 64:
+        if holds(rate):
+            low, rate = rate, rate * stride
+        else:
+            high, rate = rate, rate / stride
+        stride = min(stride * stride, 2.0)
+    while low and high / low > 1 + precision:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
+
+
 @dataclass(frozen=True)
 class _Traffic:
     """Requests in the pattern's order, and which service time each meets (see `_Replica.serve`)."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from steelyard.capacity import bracket
 from steelyard.measure.process import Child
 from steelyard.measure.speed import batch_sizes, measure_service
 from steelyard.records.arrivals import Arrivals
@@ -79,15 +80,5 @@ def capacity_by_load(
                 return False
         return False
 
-    low, high, stride = 0.0, float("inf"), 1 + 2 * precision
-    rate = guess
-    while (low == 0 or high == float("inf")) and rate > guess / 64:
-        if holds(rate):
-            low, rate = rate, rate * stride
-        else:
-            high, rate = rate, rate / stride
-        stride = min(stride * stride, 2.0)
-    while low and high / low > 1 + precision:
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if holds(middle) else (low, middle)
+    low, high = bracket(holds, guess, precision)
     return Found((low * high) ** 0.5 if low else 0.0, runs)

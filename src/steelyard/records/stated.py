@@ -93,6 +93,11 @@ def seconds(text: str, flag: str) -> float:
     return _quantity(text, SECONDS, flag, "60s")
 
 
+def milliseconds(text: str, flag: str) -> float:
+    """`50ms`, `2s`."""
+    return _quantity(text, MILLISECONDS, flag, "50ms")
+
+
 def megabytes(text: str, flag: str) -> float:
     """`512MB`, `2GiB` in MB (10^6 bytes)."""
     return _quantity(text, MEGABYTES, flag, "512MB")

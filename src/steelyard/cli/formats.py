@@ -1,0 +1,13 @@
+"""How results are shown."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """For people, for scripts, or not at all."""
+
+    human = "human"
+    json = "json"
+    quiet = "quiet"
