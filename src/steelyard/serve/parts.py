@@ -98,7 +98,7 @@ class Asking:
         with self._lock:
             gone, self._left = self._left > 0, 0
         if gone:
-            self._statistics.failed(time.monotonic() - self._asked_at)
+            self._statistics.failed(time.monotonic() - self._asked_at, withdrawn=True)
             self.leave()
 
 

@@ -17,6 +17,7 @@ from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.callers import Caller
 from steelyard.serve.dispatcher import Dispatcher, Ticket
 from steelyard.serve.parts import Asking, Item, Part, Row
+from steelyard.serve.recent import Recent
 from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.statistics import Statistics
 
@@ -74,6 +75,7 @@ class ServedModel:
         self.promise = promise
         self.workers = workers
         self.statistics = Statistics(promise.bound_s)
+        self.recent = Recent()
         self._closed = threading.Event()
         grows = {name: Growth(growing.axis, growing.fill) for name, growing in signature.grows.items()}
         self._assembly = Assembly(grows, signature.pad, signature.fixed_batch)
@@ -155,6 +157,7 @@ class ServedModel:
                 rows[place] = Row(outputs, row, resident.variant)
         ended = time.monotonic()
         self.statistics.batch(resident.variant, len(items), assembled - began, ended - assembled, 0.0)
+        self.recent.note(choice.rung, len(items), choice.why)
         return [row for row in rows if row is not None]
 
     def _revive(self, worker: int, choice: Choice) -> None:
