@@ -6,13 +6,12 @@ lines of JSON; arrays travel as .npy files. Standard output and error belong to 
 
 from __future__ import annotations
 
-import importlib
 import os
 import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import msgspec
 from steelyard.errors import CandidateFailure, SteelyardError
 from steelyard.machines.children import die_with, limit_memory
 from steelyard.measure.instances import Instances, start_siblings
+from steelyard.records.dotted import found
 
 
 def main(read_fd: int, write_fd: int, parent: int, memory_mb: int, log: str) -> None:
@@ -80,13 +80,6 @@ def own_peak_mb() -> float:
         return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def find(dotted: str) -> Callable[..., Any]:
-    """The function at `package.module:function`."""
-    module, _, name = dotted.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
-
-
 class Operations:
     """What the parent may ask for, by method name."""
 
@@ -104,7 +97,7 @@ class Operations:
 
     def call(self, function: str, argument: Mapping[str, Any]) -> Any:
         """The result of any function of one JSON argument."""
-        return msgspec.to_builtins(find(function)(argument))
+        return msgspec.to_builtins(found(function)(argument))
 
     def open(self, function: str, argument: Mapping[str, Any], streams: int = 1, instances: int = 1) -> float:
         """Open a candidate in as many processes, side by side; seconds it took, imports of the engine counted."""
@@ -112,7 +105,7 @@ class Operations:
         siblings = start_siblings(instances - 1, self._memory_mb, self._log)
         for sibling in siblings:
             sibling.send("open", function=function, argument=argument, streams=streams)
-        self._runner = Instances(find(function)(argument), streams, siblings)
+        self._runner = Instances(found(function)(argument), streams, siblings)
         for sibling in siblings:
             sibling.receive("open")
         return time.perf_counter() - start

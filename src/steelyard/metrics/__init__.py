@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from steelyard.errors import UsageError
+from steelyard.records.dotted import found
 from steelyard.records.engine import Array
 
 Targets = Literal["classes", "numbers", "reference", "numbers or reference", "any"]
@@ -132,8 +132,7 @@ def _kind(family: str) -> Any:
             + f"known metrics: {', '.join(sorted(METRICS))}; of one class, for example recall:cat; "
             "or your own as package.module:function",
         )
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
+    return found(path)
 
 
 def _class_number(name: str, said: str, classes: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""A function of the user's own, named by its dotted path: `package.module:function`."""
+"""Functions and classes by their dotted path: `package.module:name`. Ours, and those of the user's own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ class NoFunction(Exception):  # noqa: N818 - whoever looked for it tells what ki
         self.hint = hint
 
 
+def found(dotted: str) -> Any:
+    """What one of our own tables names. Raises as importing does."""
+    module, _, name = dotted.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def users_function(dotted: str) -> Callable[..., Any]:
     """The function at `dotted`, whose module may lie in the folder that the program runs in.
 
@@ -31,7 +37,7 @@ def users_function(dotted: str) -> Callable[..., Any]:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        function = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
@@ -39,7 +45,7 @@ def users_function(dotted: str) -> Callable[..., Any]:
             f"{dotted}: there is no module {error.name!r}",
             "run from the folder that holds it, or set PYTHONPATH to that folder",
         ) from None
-    if not callable(found):
-        what = "nothing" if found is None else f"a {type(found).__name__}"
+    if not callable(function):
+        what = "nothing" if function is None else f"a {type(function).__name__}"
         raise NoFunction(f"{dotted}: the module {module} has {what} named {name!r}, expected a function")
-    return found  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]

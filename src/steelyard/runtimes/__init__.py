@@ -7,14 +7,13 @@ it keeps the contract. Child processes read the table anew, so an entry made at 
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from steelyard.errors import CandidateFailure, SteelyardError, UsageError
+from steelyard.records.dotted import found
 from steelyard.records.engine import RuntimeSpec, Session, SessionSettings
 from steelyard.records.model import ModelFormat
 
@@ -107,13 +106,7 @@ def lacking(spec: RuntimeSpec) -> str:
 
 @cache
 def _lacking(needs: str) -> str:
-    return str(_found(needs)())
-
-
-def _found(dotted: str) -> Callable[..., Any]:
-    module, _, function = dotted.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
+    return str(found(needs)())
 
 
 def open_session(name: str, path: Path, settings: SessionSettings) -> Session:
@@ -131,7 +124,7 @@ def open_with(spec: RuntimeSpec, path: Path, settings: SessionSettings) -> Sessi
     """As `open_session`, for a runtime that need not be in the table."""
     _check(spec, path, settings)
     try:
-        return cast("Session", _found(spec.opener)(path, settings))
+        return cast("Session", found(spec.opener)(path, settings))
     except SteelyardError:
         raise
     except Exception as error:

@@ -8,16 +8,15 @@ whether it keeps the contract. Child processes read the table anew, so an entry 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from steelyard.errors import CandidateFailure, SteelyardError, UsageError
+from steelyard.records.dotted import found
 from steelyard.records.engine import Array, VariantSpec
 from steelyard.records.model import ModelInfo
 from steelyard.variants.table import VARIANTS
@@ -41,7 +40,7 @@ def _bases(spec: VariantSpec) -> tuple[VariantSpec, ...]:
 
 def applies(spec: VariantSpec, info: ModelInfo) -> bool:
     """Whether the variant, and what it is made of, is worth trying on such a model."""
-    return all(bool(_found(each.applies)(info)) for each in (*_bases(spec), spec) if each.applies)
+    return all(bool(found(each.applies)(info)) for each in (*_bases(spec), spec) if each.applies)
 
 
 def make(name: str, source: Path, into: Path, calibration: Mapping[str, Array]) -> Path:
@@ -74,19 +73,13 @@ def _made(spec: VariantSpec, source: Path, into: Path, calibration: Mapping[str,
     into.mkdir(parents=True, exist_ok=True)
     try:
         with _quiet():
-            return Path(_found(spec.maker)(source, into, calibration, **spec.settings))
+            return Path(found(spec.maker)(source, into, calibration, **spec.settings))
     except SteelyardError:
         raise
     except MemoryError as error:
         raise CandidateFailure("memory", f"{spec.name} ran out of memory making a variant of {source.name}") from error
     except Exception as error:
         raise CandidateFailure("build", f"{spec.name} cannot be made of {source.name}: {_reason(error)}") from error
-
-
-def _found(dotted: str) -> Callable[..., Any]:
-    module, _, function = dotted.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
 
 
 @contextlib.contextmanager
