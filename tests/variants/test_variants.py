@@ -29,7 +29,7 @@ ATTENDS = [
 SEES = ["input-85", "input-70", "input-70-int8-nncf"]
 OTHERS = [
     *("original", "optimised", "tf32", "bf16", "fp16", "int8-dynamic", "int8-asymmetric", "int8-nncf"),
-    *("int8-percentile", "int8-entropy", "int8-static"),
+    *("cascade-25", "int8-percentile", "int8-entropy", "int8-static"),
 ]
 
 

@@ -33,6 +33,8 @@ VARIANTS: dict[str, Made] = {
     "int8-weights": Made(1.1, 0.93, 3.0),
     "int8-dynamic": Made(0.9, 0.85, 2.0),
     "studied": Made(1.0, 1.0, 10.0),
+    "cascade-25": Made(1.2, 0.92, 3.0),
+    "cascade-10": Made(1.4, 0.9, 3.0),
     "int8-nncf-mixed": Made(2.0, 0.9, 4.0),
     "int8-static-mixed": Made(1.6, 0.9, 2.0),
     "int8-controlled": Made(2.1, 0.9, 15.0),

@@ -44,6 +44,12 @@ layers_over_4 = partial(_layers_over, 4)
 layers_over_8 = partial(_layers_over, 8)
 
 
+def scores_of_classes(info: ModelInfo) -> bool:
+    """It has layers, and gives one score for each of several classes and nothing else."""
+    shapes = [output.shape for output in info.outputs]
+    return layered(info) and len(shapes) == 1 and len(shapes[0]) == 2 and (shapes[0][1] or 0) > 1
+
+
 def large_products(info: ModelInfo) -> bool:
     """It is large, and by its products rather than by convolutions."""
     kinds = set(info.operators)

@@ -128,6 +128,22 @@ def _mixed_static(count: int) -> VariantSpec:
     )
 
 
+def _cascade(percent: int) -> VariantSpec:
+    return VariantSpec(
+        name=f"cascade-{percent}",
+        maker="steelyard.variants.cascade:make",
+        reads=("onnx",),
+        writes="onnx",
+        runtimes=("onnxruntime",),
+        settings={"percent": percent},
+        after="studied-static",
+        applies="steelyard.variants.conditions:scores_of_classes",
+        calibrates=True,
+        packages=_ORT,
+        summary=f"int8-static first; about {percent} % of the items, of which it is unsure, go on to the original",
+    )
+
+
 def _smaller(percent: int) -> VariantSpec:
     return VariantSpec(
         name=f"input-{percent}",
@@ -246,6 +262,7 @@ _TRIED = (
     ),
     _weights_onnx(8),
     _weights_nncf(8),
+    *map(_cascade, (25, 10)),
     VariantSpec(
         name="int8-dynamic",
         maker="steelyard.variants.int8_dynamic:make",
