@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
-from steelyard.records import arrivals, data, machine, measurement, plan, requirements
+from steelyard.records import arrivals, data, machine, measurement, model, plan, requirements, signature
 from steelyard.records.plan import SCHEMA, Plan
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
-MODULES = (plan, requirements, arrivals, machine, measurement, data)
+MODULES = (plan, requirements, signature, model, arrivals, machine, measurement, data)
 INTRODUCTION = f"""# plan.json
 
 Written by `scripts/write_schema.py` from the records in `src/steelyard/records`: change it there.

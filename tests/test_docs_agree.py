@@ -20,10 +20,11 @@ from documents import (
     headings,
     links,
 )
+from steelyard.cli.load_run import TOKEN
 from steelyard.cli.settings import FROM_ENVIRONMENT, PLACES, PREFIX
 from steelyard.cluster.node import WORK
 
-COMMANDS = ("weigh", "demo", "decide", "check", "explain", "report", "config", "doctor")
+COMMANDS = ("weigh", "demo", "decide", "check", "explain", "report", "load", "config", "doctor")
 CHECKED = (*READMES, *GUIDES, ROOT / "docs" / "design.md")
 
 
@@ -59,7 +60,7 @@ def test_every_flag_exists(page: Path, flags: set[str]) -> None:
 @pytest.mark.parametrize("page", CHECKED, ids=lambda page: page.name)
 def test_every_environment_variable_is_known(page: Path) -> None:
     named = set(re.findall(PREFIX + r"[A-Z0-9_]+", page.read_text(encoding="utf-8")))
-    known = {PREFIX + name.upper() for name in FROM_ENVIRONMENT} | {WORK}
+    known = {PREFIX + name.upper() for name in FROM_ENVIRONMENT} | {WORK, TOKEN}
     unknown = {name for name in named - known if not re.fullmatch(PREFIX + r"P\d+(_\d+)?", name)}
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 

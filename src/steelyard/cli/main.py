@@ -34,6 +34,8 @@ from steelyard.cli.data_options import (
     Tokenizer,
     Words,
 )
+from steelyard.cli.formats import Format
+from steelyard.cli.load import load_command
 from steelyard.errors import SteelyardError
 from steelyard.version import VERSION
 
@@ -48,14 +50,6 @@ app = typer.Typer(
 
 WRONG_USAGE: type[Exception] = typer.BadParameter.__bases__[0]
 """An unknown option, a missing argument: the parser's own error, which has no public name in every version."""
-
-
-class Format(StrEnum):
-    """How results are shown."""
-
-    human = "human"
-    json = "json"
-    quiet = "quiet"
 
 
 class CheckFormat(StrEnum):
@@ -256,6 +250,9 @@ def report(
     from steelyard.cli import run
 
     run.report(bundle, out)
+
+
+app.command("load")(load_command)
 
 
 @app.command()
