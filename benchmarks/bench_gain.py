@@ -5,7 +5,7 @@ Three servers of the same model on the same machine, one at a time, in turn, eac
 
 (a) `plain`:   FastAPI, JSON lists, torch eager, one request at a time (glibc's malloc tuned for it, which helps it);
 (b) `careful`: FastAPI, raw bytes, ONNX Runtime as it comes, one request at a time;
-(c) `ours`:    the bundle of `steelyard weigh`, raw bytes through a minimal ASGI endpoint and Steelyard's dispatcher.
+(c) `ours`:    the bundle of `steelyard weigh`, raw bytes through a minimal endpoint and Steelyard's dispatcher.
 With --olive PYTHON (the interpreter of an environment with `olive-ai onnxruntime requests psutil`) also:
 (d) `olive`:   what Olive's search chooses for the same model, served by the same endpoint and dispatcher as ours.
 
@@ -42,7 +42,7 @@ from steelyard.data.sequences import read_items
 from steelyard.records.base import from_json
 from steelyard.records.data import Prepared
 
-OLIVE_ITEMS, OLIVE_S = 1000, "120"
+OLIVE_ITEMS, OLIVE_S = 1000, "60"
 """How many items Olive may look at, and for how long each of its two searches lasts."""
 HERE = Path(__file__).parent / "gain"
 LATE = 0.05
@@ -50,7 +50,7 @@ LATE = 0.05
 CONNECTIONS = 64
 SHORTEST_S, LONGEST_S, WANTED = 3.0, 20.0, 300
 """A run lasts until this many requests were due, but no shorter and no longer than this."""
-LADDER = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+LADDER = tuple(share / 100 for share in range(100, 5, -5))
 """Shares of the saturated throughput that are tried as rates, from the highest down."""
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 ASKED = {"mnist": 10.0, "efficientnet": 25.0, "lstm": 5.0, "minilm": 4.5}
@@ -98,6 +98,18 @@ def weighed(name: str, folder: Path) -> Case:
     ]
     raw = [post("/predict", b"".join(a.tobytes() for a in one.values()), "application/octet-stream") for one in items]
     return Case(name, Path(told["model"]), folder / "steelyard-plan", plan, inputs, text, raw)
+
+
+@contextmanager
+def kept(work: str | None, name: str) -> Iterator[Path]:
+    """A folder for one model: one that stays, or one that is gone afterwards."""
+    if work is None:
+        with tempfile.TemporaryDirectory() as made:
+            yield Path(made)
+    else:
+        folder = Path(work, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder.resolve()
 
 
 def prepared_in(folder: Path) -> Prepared:
@@ -251,6 +263,7 @@ def main() -> int:
     options.add_argument("models", nargs="*", default=list(BOUNDS_MS))
     options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--olive", metavar="PYTHON")
+    options.add_argument("--work", metavar="FOLDER", help="keep what was weighed there, and go on from it")
     chosen = options.parse_args()
     print(
         "| model | chosen | (a) plain req/s | (b) careful req/s | ours req/s "
@@ -259,8 +272,8 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     careful, missed = [], 0
     for name in chosen.models:
-        with tempfile.TemporaryDirectory() as folder:
-            case = weighed(name, Path(folder))
+        with kept(chosen.work, name) as folder:
+            case = weighed(name, folder)
             if chosen.olive:
                 case = chosen_by_olive(case, chosen.olive)
             text, plain_gain, careful_gain = row(case, measured(case, chosen.rounds))

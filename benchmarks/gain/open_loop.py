@@ -19,6 +19,9 @@ import uvloop
 
 Floats = npt.NDArray[np.float64]
 
+TICK_S = 0.001
+"""The client looks this often which requests are due: waking for each would take more time from the server, with which
+it shares the machine, than sending does. What that delays a request counts into its latency."""
 PATIENCE_S = 30.0
 """How long answers are waited for after the last request was due."""
 
@@ -129,7 +132,7 @@ async def _load(port: int, requests: Sequence[bytes], due: Floats, connections: 
             run.send(sent)
             sent += 1
         if sent < len(due):
-            await asyncio.sleep(max(due[sent] - (time.perf_counter() - start), 0))
+            await asyncio.sleep(max(due[sent] - (time.perf_counter() - start), TICK_S))
     with contextlib.suppress(TimeoutError):  # what is still unanswered then counts as never answered
         await asyncio.wait_for(run.finished.wait(), PATIENCE_S)
     for transport in transports:

@@ -14,14 +14,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
-import uvicorn
+import uvloop
 from gain.bodies import Bodies
+from granian.server.embed import Server
 
 from steelyard.bundle import read_bundle
 from steelyard.records.engine import Session, SessionSettings
@@ -165,7 +166,7 @@ class Caller:
 
 
 class Endpoint:
-    """A raw ASGI application."""
+    """An application for granian's own interface (RSGI)."""
 
     def __init__(self, model: Model, bound_s: float) -> None:
         self._dispatcher: Dispatcher[bytes, bytes] = Dispatcher(model.serve, Single(model.plan), model.workers)
@@ -174,28 +175,16 @@ class Endpoint:
         self._arrived: list[Ticket[bytes, bytes]] = []
         """In this turn of the event loop."""
 
-    async def __call__(
-        self,
-        scope: Mapping[str, Any],
-        receive: Callable[[], Awaitable[Mapping[str, Any]]],
-        send: Callable[[Mapping[str, Any]], Awaitable[None]],
-    ) -> None:
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """One request."""
-        if scope["type"] != "http":
-            return
         deadline = time.monotonic() + self._bound_s
-        parts = []
-        while (message := await receive())["more_body"]:
-            parts.append(message["body"])
+        body = await protocol()
         self._answers = self._answers or Answers()
         caller = Caller(self._answers)
         if not self._arrived:
             asyncio.get_running_loop().call_soon(self._submit)
-        self._arrived.append(Ticket(b"".join((*parts, message["body"])), caller, deadline))
-        body = await caller.future
-        headers = [(b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        self._arrived.append(Ticket(body, caller, deadline))
+        protocol.response_bytes(200, [], await caller.future)
 
     def _submit(self) -> None:
         """What has arrived together is served together: here, when that is quick, and by the workers otherwise."""
@@ -204,16 +193,13 @@ class Endpoint:
             self._dispatcher.put_all(arrived)
 
 
+async def serve(endpoint: Endpoint, port: int) -> None:
+    """Until the process is ended."""
+    server = Server(endpoint, "127.0.0.1", port, log_enabled=False, backlog=1024, websockets=False)
+    await server.serve()
+
+
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     model = of_bundle(place) if (place / "plan.json").exists() else of_olive(place)
-    endpoint = Endpoint(model, float(sys.argv[4]) / 1000)
-    uvicorn.run(
-        endpoint,
-        host="127.0.0.1",
-        port=int(sys.argv[2]),
-        log_level="error",
-        access_log=False,
-        timeout_keep_alive=60,
-        lifespan="off",
-    )
+    uvloop.run(serve(Endpoint(model, float(sys.argv[4]) / 1000), int(sys.argv[2])))
