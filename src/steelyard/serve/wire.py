@@ -11,7 +11,6 @@ import math
 import mmap
 import os
 import socket
-import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -21,10 +20,10 @@ import numpy as np
 
 from steelyard.records.base import Record
 from steelyard.records.engine import Array
+from steelyard.serve.datatypes import LENGTH, packed_text, unpacked_text
 
 ALIGNMENT = 64
 LARGEST_MESSAGE = 16 * 2**20
-LENGTH = struct.Struct("<I")
 
 
 Purpose = Literal["inputs", "outputs"]
@@ -192,29 +191,3 @@ def look(memory: Shared, where: Placed) -> Array:
         texts[:] = [text.decode() for text in texts]
         return texts.reshape(where.shape)
     return np.frombuffer(memory.map, where.dtype, math.prod(where.shape), where.offset).reshape(where.shape)
-
-
-def packed_text(array: Array) -> Array:
-    """Texts (str or bytes) one after another, each after its length."""
-    parts = []
-    for text in array.reshape(-1):
-        raw = text.encode() if isinstance(text, str) else bytes(text)
-        parts += [LENGTH.pack(len(raw)), raw]
-    return np.frombuffer(b"".join(parts), np.uint8)
-
-
-def unpacked_text(raw: bytes | memoryview, count: int) -> Array:
-    """`count` texts as bytes objects. Raises ValueError when `raw` does not hold exactly these."""
-    texts, at = np.empty(count, dtype=object), 0
-    for place in range(count):
-        if at + LENGTH.size > len(raw):
-            raise ValueError(f"the bytes end after {place} of {count} texts")
-        size = LENGTH.unpack_from(raw, at)[0]
-        at += LENGTH.size
-        if at + size > len(raw):
-            raise ValueError(f"text {place} says that it has {size:,} bytes, {len(raw) - at:,} are left")
-        texts[place] = bytes(raw[at : at + size])
-        at += size
-    if at != len(raw):
-        raise ValueError(f"{len(raw) - at:,} bytes are left after {count} texts")
-    return texts
