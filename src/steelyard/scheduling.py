@@ -150,6 +150,9 @@ class Policy(Protocol):
     def expected_s(self, choice: Choice) -> float:
         """How long it takes to serve that."""
 
+    def admits(self, now: float, waiting: int) -> float:
+        """0: one more request is let in behind those that wait; otherwise the seconds after which to come again."""
+
 
 class Single:
     """The policy of one variant, whose profile does not change."""
@@ -167,6 +170,10 @@ class Single:
     def expected_s(self, choice: Choice) -> float:
         """As the profile says."""
         return self._plan.seconds[max(1, choice.size) - 1]
+
+    def admits(self, now: float, waiting: int) -> float:  # noqa: ARG002
+        """Everybody is: only the length of the queue is bounded, by whoever keeps it."""
+        return 0.0
 
 
 class Queue(Generic[Item]):

@@ -65,6 +65,9 @@ class Always:
     def expected_s(self, choice: Choice) -> float:
         return 0.5
 
+    def admits(self, now: float, waiting: int) -> float:
+        return 0.0
+
 
 @contextmanager
 def served(

@@ -52,8 +52,8 @@ class Ticket(Generic[Request, Answer]):
         self.priority = priority
         self.allowed = allowed
         """Bit r: rung r of the policy may answer it."""
-        self.waits = True
-        """False once a worker took it or it left. Changed under the dispatcher's lock only."""
+        self.waits = False
+        """It is in the queue: no worker took it yet, and it did not leave. Changed under the dispatcher's lock only."""
 
 
 class _Idle(NamedTuple):
@@ -147,6 +147,7 @@ class Dispatcher(Generic[Request, Answer]):
             if not self._open or len(self._queue) - self._gone + len(tickets) > self._most_waiting:
                 raise self._refusal()
             for ticket in tickets:
+                ticket.waits = True
                 self._queue.push(ticket, ticket.deadline, ticket.priority)
                 self._particular += ticket.allowed != ALL
             wake = [self._idle.pop() for _ in range(min(len(self._idle), len(tickets)))]
@@ -172,8 +173,6 @@ class Dispatcher(Generic[Request, Answer]):
             if first.allowed != ALL and any(ticket.allowed != first.allowed for ticket in tickets):
                 return False
             worker = self._idle.pop()
-            for ticket in tickets:
-                ticket.waits = False
         is_lost = self._serve_batch(worker.stream, choice, list(tickets))
         with self._lock:
             if is_lost:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,8 @@ from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.statistics import Statistics
 
 LEAST_RETRY_S = 0.1
+HERE_S = 0.0005
+"""A batch that takes no longer may be served in the thread of whoever asks."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,12 @@ class ServedModel:
         self.promise = promise
         self.workers = workers
         self.statistics = Statistics(promise.bound_s)
+        self._most_waiting = most_waiting
+        self._arrived: dict[asyncio.AbstractEventLoop, list[Ticket[Item, Row]]] = {}
+        """Of each event loop, what was asked in this turn of it."""
         self.recent = Recent()
+        self.successor: ServedModel | None = None
+        """What answers in its place from now on; set before it is closed."""
         self._closed = threading.Event()
         grows = {name: Growth(growing.axis, growing.fill) for name, growing in signature.grows.items()}
         self._assembly = Assembly(grows, signature.pad, signature.fixed_batch)
@@ -94,10 +103,13 @@ class ServedModel:
     def ask(self, asked: Asked, caller: Caller[Answered]) -> Asking:
         """Put a request into the queue; what comes back can withdraw it.
 
-        Raises Overloaded when it is not let in, InputError when no resident variant satisfies it.
+        Raises Overloaded when it is not let in, InputError when no resident variant satisfies it. What is asked in one
+        turn of an event loop is served together, and by the loop itself when that takes no longer than waking another
+        thread would.
         """
         now = time.monotonic()
         allowed = self._allowed(asked)
+        self._admit(now, asked.items)
         asking = Asking(caller, asked.items, self.statistics)
         deadline = now + min(self.promise.bound_s, asked.timeout_s)
         tickets = [
@@ -105,12 +117,50 @@ class ServedModel:
             for place in range(asked.items)
         ]
         asking.leave = lambda: self._withdraw(tickets)
+        if asked.timeout_s < math.inf or asked.priority:
+            self._put(tickets, now + asked.timeout_s)
+        else:
+            self._gather(tickets)
+        return asking
+
+    def _admit(self, now: float, items: int) -> None:
+        waiting = self._dispatcher.waiting + items
+        wait_s = self.policy.admits(now, waiting - 1)
+        if self._closed.is_set() or wait_s > 0 or waiting > self._most_waiting:
+            self.statistics.refused()
+            if self._closed.is_set():
+                raise Overloaded("no longer serving")
+            told = f"{waiting - items:,} requests wait already"
+            raise Overloaded(told, "try again later", retry_after_s=wait_s or self.backlog_s())
+
+    def _gather(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
+        """Wait for what else comes in this turn of the event loop, if there is one."""
         try:
-            self._dispatcher.put_all(tickets, now + asked.timeout_s)
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._put(tickets, math.inf)
+            return
+        arrived = self._arrived.setdefault(loop, [])
+        if not arrived:
+            loop.call_soon(self._serve_arrived, loop)
+        arrived.extend(tickets)
+
+    def _serve_arrived(self, loop: asyncio.AbstractEventLoop) -> None:
+        tickets = self._arrived.pop(loop)
+        if self._dispatcher.serve_here(tickets, HERE_S):
+            return
+        try:
+            (self.successor or self)._put(tickets, math.inf)
+        except Overloaded as error:  # it was let in, but others came first
+            for ticket in tickets:
+                ticket.caller.fail(error)
+
+    def _put(self, tickets: Sequence[Ticket[Item, Row]], expires: float) -> None:
+        try:
+            self._dispatcher.put_all(tickets, expires)
         except Overloaded as error:
             self.statistics.refused()
             raise Overloaded(error.message, error.hint, retry_after_s=self.backlog_s()) from None
-        return asking
 
     def _withdraw(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
         for ticket in tickets:

@@ -1,0 +1,71 @@
+"""`steelyard serve`: its options. What it does is imported once it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steelyard.cli.formats import Format
+from steelyard.serve.addresses import LogForm
+
+ADDRESS, MODELS, SAFETY = "Address", "Models", "Safety"
+
+
+def serve_command(
+    bundles: Annotated[
+        list[str], typer.Argument(help="Bundles: FOLDER, or NAME=FOLDER. The name is the model's file unless said.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=ADDRESS)] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of HTTP; 0: any that is free.", rich_help_panel=ADDRESS)] = 8000,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Run every model in processes of its own.", rich_help_panel=MODELS)
+    ] = False,
+    switch: Annotated[
+        bool,
+        typer.Option(help="Answer with faster variants of the front when the load asks.", rich_help_panel=MODELS),
+    ] = True,
+    queue: Annotated[
+        int, typer.Option(help="Items that may wait for each model; more are refused.", rich_help_panel=MODELS)
+    ] = 10_000,
+    hang: Annotated[
+        str, typer.Option(help="A batch in a process of its own that takes longer is given up.", rich_help_panel=MODELS)
+    ] = "30s",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token that clients must send; or STEELYARD_TOKEN.", rich_help_panel=SAFETY),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name that clients may call this server by.", rich_help_panel=SAFETY)
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="A web page's origin that may call this server.", rich_help_panel=SAFETY)
+    ] = None,
+    max_body: Annotated[str, typer.Option(help="Largest request.", rich_help_panel=SAFETY)] = "64MB",
+    log_format: Annotated[LogForm, typer.Option(help="text, or json: one object a line.")] = LogForm.text,
+    form: Annotated[Format, typer.Option("--format", help="How it tells where it listens: human, json, quiet.")] = (
+        Format.human
+    ),
+) -> None:
+    """Serve bundles behind the Open Inference Protocol, over HTTP.
+
+    SIGTERM ends it: what waits is answered first. SIGHUP opens all bundles anew; requests go on meanwhile, and a bundle
+    that cannot be opened changes nothing.
+    """
+    from steelyard.cli import serve_run
+    from steelyard.records.stated import megabytes, seconds
+
+    settings = serve_run.Served(
+        host=host,
+        port=port,
+        isolate=isolate,
+        switch=switch,
+        most_waiting=queue,
+        hang_s=seconds(hang, "--hang"),
+        token_file=token_file,
+        hosts=tuple(allow_host or ()),
+        origins=tuple(allow_origin or ()),
+        most_body=int(megabytes(max_body, "--max-body") * 10**6),
+    )
+    serve_run.execute(bundles, settings, log_format, form.value)

@@ -1,0 +1,41 @@
+"""What `steelyard serve` does. Imported only once it runs, so that `--help` stays instant."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from rich.console import Console
+
+from steelyard.loop.serving import Address, Served, Started, StartedModel, serve
+from steelyard.records.base import to_json
+from steelyard.serve.addresses import LogForm
+
+
+def execute(bundles: list[str], settings: Served, log_form: LogForm, form: str) -> None:
+    """Serve until told to end."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    del log_form
+    serve(bundles, settings, lambda started: tell(started, form))
+
+
+def tell(started: Started, form: str) -> None:
+    """On standard output, at once: scripts wait for it."""
+    if form == "json":
+        print(to_json(started).decode(), flush=True)
+    elif form == "human":
+        console = Console(highlight=False, soft_wrap=True)
+        for model in started.models:
+            console.print(_of_model(model, started.http))
+        console.print(f"Paths: {_url(started.http)}/docs. Ctrl-C or SIGTERM ends it, SIGHUP opens the bundles anew.")
+
+
+def _of_model(model: StartedModel, at: Address) -> str:
+    promise = "" if model.bound_ms is None else f", p{model.percentile:g} within {model.bound_ms:g} ms"
+    return f"[bold]{model.name}[/bold] ({', '.join(model.variants)}{promise}): {_url(at)}/v2/models/{model.name}"
+
+
+def _url(at: Address) -> str:
+    host = f"[{at.host}]" if ":" in at.host else at.host
+    return f"http://{host}:{at.port}"

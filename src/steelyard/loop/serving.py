@@ -1,0 +1,129 @@
+"""From bundles on disk to a server that answers."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from steelyard.bundle import read_plan
+from steelyard.errors import CandidateFailure, UsageError
+from steelyard.records.base import Record
+from steelyard.serve.addresses import check_reach, listening, token_of
+from steelyard.serve.guards import LOOPBACK, MOST_BODY, Guards
+from steelyard.serve.http import Http
+from steelyard.serve.opening import Options
+from steelyard.serve.repository import Repository
+from steelyard.serve.server import Server
+
+
+class Served(Record):
+    """How bundles are served, and to whom."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: any that is free."""
+    token_file: Path | None = None
+    hosts: tuple[str, ...] = ()
+    """Names that clients may call the server by, besides those of its own machine."""
+    origins: tuple[str, ...] = ()
+    """Pages that may call it from a browser, besides its own."""
+    most_body: int = MOST_BODY
+    isolate: bool = False
+    switch: bool = True
+    most_waiting: int = 10_000
+    hang_s: float = 30.0
+
+
+class Address(Record):
+    """Where one protocol is spoken."""
+
+    host: str
+    port: int
+
+
+class StartedModel(Record):
+    """A model that is ready."""
+
+    name: str
+    bundle: str
+    variants: tuple[str, ...]
+    """Those in memory: the most accurate first."""
+    bound_ms: float | None
+    """What the plan promises of the latency; None: nothing."""
+    percentile: float | None
+
+
+class Started(Record):
+    """What a server tells once it is ready."""
+
+    http: Address
+    models: tuple[StartedModel, ...]
+
+
+def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started], None] = lambda _: None) -> None:
+    """Serve until told to end; `on_start` hears where, once all models are ready.
+
+    Raises UsageError for an address, port, token or name that will not do, BundleError for a bundle that cannot be
+    served, before anything listens to anybody.
+    """
+    token = token_of(settings.token_file)
+    check_reach(settings.host, token)
+    folders = named(bundles)
+    options = Options(settings.isolate, settings.switch, settings.most_waiting, settings.hang_s)
+    repository = Repository(folders, options)
+    guards = Guards(
+        token=token,
+        hosts=(*LOOPBACK, settings.host, *settings.hosts) if settings.hosts else None,
+        origins=settings.origins,
+        most_body=settings.most_body,
+    )
+    opened = listening(settings.host, settings.port)
+    try:
+        for name in folders:
+            _load(repository, name)
+        on_start(Started(http=_address(opened), models=tuple(_told(repository, folders))))
+    except BaseException:
+        opened.close()
+        repository.close(drain=False)
+        raise
+    Server(repository, Http(repository, guards), opened).run()
+
+
+def named(bundles: Sequence[str]) -> Mapping[str, Path]:
+    """`NAME=FOLDER` or `FOLDER`, which is called after its model's file. Raises UsageError for a name told twice."""
+    folders: dict[str, Path] = {}
+    for told in bundles:
+        name, is_named, folder = told.rpartition("=")
+        place = Path(folder)
+        name = name if is_named else Path(read_plan(place).subject.model).stem
+        if name in folders:
+            raise UsageError(f"two bundles are called '{name}'", f"say another name: other={folder}")
+        folders[name] = place
+    return folders
+
+
+def _load(repository: Repository, name: str) -> None:
+    try:
+        repository.load(name)
+    except CandidateFailure as failure:
+        raise UsageError(f"the model '{name}' cannot be served: {failure.message}", failure.hint) from failure
+
+
+def _address(opened: socket.socket) -> Address:
+    host, port = opened.getsockname()[:2]
+    return Address(host=host, port=port)
+
+
+def _told(repository: Repository, folders: Mapping[str, Path]) -> Iterator[StartedModel]:
+    for name, folder in folders.items():
+        model = repository.served(name).current
+        bound_ms = model.promise.bound_s * 1000
+        yield StartedModel(
+            name=name,
+            bundle=str(folder),
+            variants=tuple(resident.variant for resident in model.residents),
+            bound_ms=bound_ms if bound_ms < math.inf else None,
+            percentile=model.promise.percentile,
+        )

@@ -1,0 +1,149 @@
+"""A bundle becomes a model that answers: its metadata, its resident variants, its policy."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from steelyard.bundle import Bundle, read_bundle
+from steelyard.errors import BundleError
+from steelyard.machines.limits import memory_mb
+from steelyard.records.engine import Array, SessionSettings
+from steelyard.records.model import TensorInfo
+from steelyard.records.plan import Chosen, Figures, Plan
+from steelyard.records.signature import Signature
+from steelyard.runtimes import open_session
+from steelyard.scheduling import PLANNED_QUANTILE, Policy, Single, profile
+from steelyard.serve.datatypes import datatype_of
+from steelyard.serve.processes import Isolation, ProcessSession
+from steelyard.serve.requests import Metadata, TensorSpec
+from steelyard.serve.served import Promise, Resident, ServedModel
+
+log = logging.getLogger(__name__)
+
+USABLE_MEMORY = 0.8
+"""Of the machine's, for all resident variants together."""
+TYPICAL_STEPS = 16
+"""Of the item that warms up a model whose items differ in length."""
+LARGEST_REQUEST = 1024
+"""Items that one request may bring to a model that takes any number."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How bundles are served."""
+
+    isolate: bool = False
+    """Every variant in processes of its own, even where the plan runs it in one."""
+    switch: bool = True
+    """Whether other variants of the front may answer when the load asks for it; otherwise the chosen one alone."""
+    most_waiting: int = 10_000
+    """Items in the queue of a model; more are refused."""
+    hang_s: float = 30.0
+    """A batch in a process of its own that takes longer is given up, and the process started again."""
+
+
+def open_model(name: str, folder: Path, version: int, options: Options) -> ServedModel:
+    """The bundle in `folder`, opened and warmed up.
+
+    Raises BundleError when it cannot be served, CandidateFailure when its model cannot be opened or answers NaN.
+    """
+    bundle = read_bundle(folder)
+    plan, signature = bundle.plan, bundle.plan.subject.signature
+    chosen = plan.chosen_figures
+    if chosen is None:
+        raise BundleError(f"{folder} holds a plan without a chosen candidate", "weigh again with other requirements")
+    if signature is None:
+        raise BundleError(f"{folder} was made by a version that did not note how the model is asked", "weigh again")
+    with ExitStack() as opened:
+        residents, policy = _resident(bundle, chosen, options, opened)
+        model = ServedModel(
+            metadata_of(name, version, chosen, signature),
+            signature,
+            residents,
+            policy,
+            workers_of(chosen.candidate),
+            promise_of(plan),
+            options.most_waiting,
+        )
+        opened.callback(model.close, drain=False)
+        model.warm_up(first_item(signature))
+        opened.pop_all()
+        return model
+
+
+def _resident(
+    bundle: Bundle, chosen: Figures, options: Options, opened: ExitStack
+) -> tuple[Sequence[Resident], Policy]:
+    """What is held in memory, and what chooses among it."""
+    resident = open_resident(bundle, chosen, options)
+    opened.callback(resident.close)
+    return [resident], Single(profile(chosen.service, PLANNED_QUANTILE, chosen.candidate.max_batch))
+
+
+def open_resident(bundle: Bundle, figures: Figures, options: Options) -> Resident:
+    """One candidate of the bundle, opened as it was measured. Raises CandidateFailure when it cannot be opened."""
+    candidate = figures.candidate
+    main = bundle.main(candidate.variant)
+    settings = SessionSettings(
+        precision=candidate.precision,
+        threads=candidate.threads,
+        streams=candidate.streams,
+        max_batch=candidate.max_batch,
+    )
+    cost = figures.cost.per_million
+    told = (candidate.variant, candidate.id, figures.quality.value, None if cost is None else cost / 1000)
+    if candidate.instances == 1 and not options.isolate:
+        return Resident(*told, open_session(candidate.runtime, main, settings))
+    isolation = Isolation(memory_mb=int(memory_mb() * USABLE_MEMORY), hang_s=options.hang_s)
+    session = ProcessSession(candidate.runtime, main, settings, candidate.instances, isolation)
+    return Resident(*told, session, session.close, session.revive, lambda: session.missing, lambda: session.pids)
+
+
+def workers_of(candidate: Chosen) -> int:
+    """Batches that it serves side by side."""
+    return candidate.streams * candidate.instances
+
+
+def promise_of(plan: Plan) -> Promise:
+    """What the plan promises of each request."""
+    latency = plan.requirements.latency
+    bound_s = math.inf if latency is None else latency.bound_ms / 1000
+    lower_is_better = plan.reference.quality.lower_is_better
+    return Promise(bound_s, None if latency is None else latency.percentile, lower_is_better)
+
+
+def metadata_of(name: str, version: int, chosen: Figures, signature: Signature) -> Metadata:
+    """What clients are told."""
+    return Metadata(
+        name=name,
+        versions=(str(version),),
+        platform=f"steelyard_{chosen.candidate.runtime}",
+        inputs=tuple(_told(each) for each in signature.inputs),
+        outputs=tuple(_told(each) for each in signature.outputs),
+        max_batch_size=LARGEST_REQUEST,
+    )
+
+
+def _told(tensor: TensorInfo) -> TensorSpec:
+    shape = tuple(-1 if size is None else size for size in tensor.shape)
+    # Items of one request are put into batches one by one, so any number may come whatever the model insists on.
+    return TensorSpec(name=tensor.name, datatype=datatype_of(np.dtype(tensor.dtype)), shape=(-1, *shape[1:]))
+
+
+def first_item(signature: Signature) -> Mapping[str, Array]:
+    """One item of zeros: what warms the model up before anybody waits for it."""
+    return {each.name: _zeros(each) for each in signature.inputs}
+
+
+def _zeros(tensor: TensorInfo) -> Array:
+    shape = (1, *(TYPICAL_STEPS if size is None else size for size in tensor.shape[1:]))
+    if tensor.dtype == "object":
+        return np.full(shape, "", dtype=object)
+    return np.zeros(shape, tensor.dtype)

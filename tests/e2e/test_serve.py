@@ -1,0 +1,180 @@
+"""From a model to answers over a socket: weigh, serve, ask, replace while it is asked, end without losing a request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import networks
+from command import run_in
+from serving_server import serving
+
+ITEMS = 300
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundle `plan` of the model two.onnx."""
+    folder = tmp_path_factory.mktemp("served")
+    networks.two_inputs(folder / "two.onnx")
+    a, b = networks.normal(ITEMS, 8), networks.normal(ITEMS, 4, seed=1)
+    np.savez(folder / "two.npz", a=a, b=b, labels=right(a, b))
+    words = ("--data", "two.npz", "--metric", "cosine", "--output", "logits", "--p95", "50ms", "--within", "3s")
+    ran = run_in(folder, "weigh", "two.onnx", *words, "--out", "plan", "--format", "json")
+    assert ran.status == 0, ran.err
+    return folder
+
+
+def right(a: Any, b: Any) -> Any:
+    return a @ networks.normal(8, 6) + b @ networks.normal(4, 6, seed=1)
+
+
+def some(items: int, seed: int = 7) -> dict[str, Any]:
+    return {"a": networks.normal(items, 8, seed=seed), "b": networks.normal(items, 4, seed=seed + 1)}
+
+
+def test_a_bundle_answers_rightly_and_names_its_variant(bundles: Path) -> None:
+    chosen = json.loads((bundles / "plan" / "plan.json").read_text())["chosen"]["variant"]
+    with serving(bundles, "plan") as server:
+        assert server.ask("GET", "/v2/health/ready")[0] == 200
+        status, metadata = server.ask("GET", "/v2/models/two")
+        assert status == 200
+        assert [each["name"] for each in metadata["inputs"]] == ["a", "b"]
+        assert [each["name"] for each in metadata["outputs"]] == ["mean", "logits"]
+        for items in (1, 5):
+            asked = some(items)
+            answer = server.infer("two", **asked)
+            expected = right(**asked)
+            assert np.allclose(np.reshape(answer["logits"], (items, 6)), expected, atol=0.2)
+            assert answer["variant"] == chosen
+        assert server.stop() == 0
+
+
+def test_wrong_requests_are_told_what_is_wrong(bundles: Path) -> None:
+    with serving(bundles, "mine=plan") as server:
+        status, told = server.ask("POST", "/v2/models/two/infer", b"{}")
+        assert (status, "two" in told["error"]) == (404, True)
+        asked = {"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, 7], "data": [0.0] * 7}]}
+        status, told = server.ask("POST", "/v2/models/mine/infer", json.dumps(asked).encode())
+        assert status == 400
+        assert "a" in told["error"]
+
+
+def test_isolated_processes_that_are_killed_come_back(bundles: Path) -> None:
+    with serving(bundles, "plan", "--isolate") as server:
+        import psutil
+
+        [worker, *_] = psutil.Process(server.process.pid).children()
+        server.infer("two", **some(1))
+        worker.kill()
+        lost = 0
+        for seed in range(40):
+            body = {
+                "inputs": [
+                    {"name": n, "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}
+                    for n, x in some(1, seed).items()
+                ]
+            }
+            status, _ = server.ask("POST", "/v2/models/two/infer", json.dumps(body).encode())
+            assert status in (200, 503)
+            lost += status == 503
+        assert lost <= 1
+        server.infer("two", **some(1))
+
+
+def test_a_bundle_is_replaced_while_it_is_asked(bundles: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundles / "plan", tmp_path / "plan")
+    with serving(tmp_path, "two=plan") as server:
+        stop, failures = threading.Event(), []
+
+        def keep_asking() -> None:
+            while not stop.is_set():
+                try:
+                    server.infer("two", **some(2))
+                except Exception as error:
+                    failures.append(error)
+
+        askers = [threading.Thread(target=keep_asking) for _ in range(3)]
+        for asker in askers:
+            asker.start()
+        for version in ("2", "3"):
+            server.process.send_signal(signal.SIGHUP)
+            wait_for_version(server, version)
+        (tmp_path / "plan" / "plan.json").write_text("{}")
+        server.process.send_signal(signal.SIGHUP)  # a broken bundle changes nothing
+        while "cannot be served" not in (tmp_path / "server.err").read_text():
+            time.sleep(0.05)
+        stop.set()
+        for asker in askers:
+            asker.join()
+        assert failures == []
+        assert server.ask("GET", "/v2/models/two")[1]["versions"] == ["3"]
+
+
+def wait_for_version(server: Any, version: str) -> None:
+    end = time.monotonic() + 60
+    while server.ask("GET", "/v2/models/two")[1]["versions"] != [version]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_port_in_use_is_told(bundles: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = run_in(bundles, "serve", "plan", "--port", port)
+        assert ran.status == 2
+        assert f"port {port} on 127.0.0.1 is in use" in ran.err
+
+
+def test_other_machines_need_a_token(bundles: Path) -> None:
+    ran = run_in(bundles, "serve", "plan", "--host", "0.0.0.0")  # noqa: S104
+    assert ran.status == 2
+    assert "no token is set" in ran.err
+    assert "STEELYARD_TOKEN" in ran.err
+    short = run_in(bundles, "serve", "plan", STEELYARD_TOKEN="short")
+    assert short.status == 2
+    assert "at least 16 characters" in short.err
+
+
+def test_a_token_is_demanded(bundles: Path) -> None:
+    token = "x" * 20
+    with serving(bundles, "plan", STEELYARD_TOKEN=token) as server:
+        assert server.ask("GET", "/v2/models/two")[0] == 401
+        assert server.ask("GET", "/v2/models/two", headers={"Authorization": f"Bearer {token}"})[0] == 200
+        assert server.ask("GET", "/v2/models/two", headers={"Authorization": f"Bearer {token}x"})[0] == 401
+
+
+def test_what_cannot_be_served(bundles: Path, tmp_path: Path) -> None:
+    nothing = run_in(tmp_path, "serve", "nowhere")
+    assert nothing.status == 2
+    assert "nowhere is not a bundle" in nothing.err
+    shutil.copytree(bundles / "plan", tmp_path / "changed")
+    artefact = next(file for file in (tmp_path / "changed" / "artefacts").rglob("*.onnx"))
+    artefact.write_bytes(artefact.read_bytes() + b" ")
+    changed = run_in(tmp_path, "serve", "changed")
+    assert changed.status == 2
+    assert "its hash has changed" in changed.err
+    twice = run_in(bundles, "serve", "a=plan", "a=plan")
+    assert twice.status == 2
+    assert "two bundles are called 'a'" in twice.err
+
+
+def test_a_server_that_is_ended_answers_what_it_has(bundles: Path) -> None:
+    with serving(bundles, "plan") as server:
+        answers: list[dict[str, Any]] = []
+        asker = threading.Thread(target=lambda: answers.append(server.infer("two", **some(1000))))
+        asker.start()
+        while server.ask("GET", "/v2/models/two/stats")[1]["model_stats"][0]["inference_count"] == 0:
+            time.sleep(0.001)
+        assert server.stop() == 0
+        asker.join()
+        assert len(answers[0]["logits"]) == 6000
