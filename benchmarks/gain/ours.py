@@ -30,7 +30,7 @@ from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Choice, Profile, Single, profile, profile_of
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.dispatcher import Dispatcher, Ticket
-from steelyard.serve.processes import Isolation, ProcessSession
+from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 
 LARGEST_BATCH = 32
 HERE_S = 0.0005
@@ -70,12 +70,14 @@ def of_bundle(folder: Path) -> Model:
     chosen = figures.candidate
     place = bundle.artefact(chosen.variant)
     main = place / json.loads((place / "built.json").read_text())["main"]
-    settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=chosen.streams)
     plan = profile(figures.service, PLANNED_QUANTILE, chosen.max_batch)
-    if chosen.instances == 1:
-        return Model(open_session(chosen.runtime, main, settings), chosen.streams, plan)
-    session = ProcessSession(chosen.runtime, main, settings, chosen.instances, Isolation(memory_mb=8000))
-    return Model(session, chosen.instances * chosen.streams, plan)
+    workers = chosen.instances * chosen.streams
+    if in_processes(chosen, plan):
+        settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=chosen.streams)
+        session = ProcessSession(chosen.runtime, main, settings, chosen.instances, Isolation(memory_mb=8000))
+        return Model(session, workers, plan)
+    settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=workers)
+    return Model(open_session(chosen.runtime, main, settings), workers, plan)
 
 
 class OliveSession:

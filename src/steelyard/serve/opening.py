@@ -6,9 +6,10 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from steelyard.bundle import Bundle, read_bundle
@@ -16,14 +17,16 @@ from steelyard.errors import BundleError
 from steelyard.machines.limits import memory_mb
 from steelyard.records.engine import Array, SessionSettings
 from steelyard.records.model import TensorInfo
-from steelyard.records.plan import Chosen, Figures, Plan
+from steelyard.records.plan import Figures, Plan
 from steelyard.records.signature import Signature
 from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Policy, Single, profile
 from steelyard.serve.datatypes import datatype_of
-from steelyard.serve.processes import Isolation, ProcessSession
+from steelyard.serve.ladder import figures_of, ladder_of, workers_of
+from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 from steelyard.serve.requests import Metadata, TensorSpec
 from steelyard.serve.served import Promise, Resident, ServedModel
+from steelyard.switching import Controller, Ladder
 
 log = logging.getLogger(__name__)
 
@@ -82,33 +85,53 @@ def _resident(
     bundle: Bundle, chosen: Figures, options: Options, opened: ExitStack
 ) -> tuple[Sequence[Resident], Policy]:
     """What is held in memory, and what chooses among it."""
-    resident = open_resident(bundle, chosen, options)
-    opened.callback(resident.close)
-    return [resident], Single(profile(chosen.service, PLANNED_QUANTILE, chosen.candidate.max_batch))
+    ladder, figures = _fitting(bundle.plan, chosen)
+    if not options.switch or len(figures) < 2:
+        resident = open_resident(bundle, chosen, options)
+        opened.callback(resident.close)
+        return [resident], Single(profile(chosen.service, PLANNED_QUANTILE, chosen.candidate.max_batch))
+    residents = []
+    for rung, each in zip(ladder.rungs, figures, strict=True):
+        resident = replace(open_resident(bundle, each, options), quality=rung.quality)
+        opened.callback(resident.close)
+        residents.append(resident)
+    return residents, Controller(ladder)
+
+
+def _fitting(plan: Plan, chosen: Figures) -> tuple[Ladder, Sequence[Figures]]:
+    """The ladder of those that fit into memory together, the chosen one first of all."""
+    ladder, left_mb = ladder_of(plan), memory_mb() * USABLE_MEMORY - chosen.memory_mb
+    kept = []
+    for rung, figures in zip(ladder.rungs, figures_of(plan), strict=True):
+        is_chosen = figures.candidate.id == chosen.candidate.id
+        if is_chosen or figures.memory_mb <= left_mb:
+            left_mb -= 0.0 if is_chosen else figures.memory_mb
+            kept.append((rung, figures))
+        else:
+            log.warning("%s stays out of memory: %.0f MB are left for it", rung.name, max(left_mb, 0.0))
+    rungs, fitting = zip(*kept, strict=True)
+    return msgspec.structs.replace(ladder, rungs=rungs), fitting
 
 
 def open_resident(bundle: Bundle, figures: Figures, options: Options) -> Resident:
     """One candidate of the bundle, opened as it was measured. Raises CandidateFailure when it cannot be opened."""
     candidate = figures.candidate
     main = bundle.main(candidate.variant)
+    cost = figures.cost.per_million
+    told = (candidate.variant, candidate.id, figures.quality.value, None if cost is None else cost / 1000)
+    plan = profile(figures.service, PLANNED_QUANTILE, candidate.max_batch)
+    is_apart = options.isolate or in_processes(candidate, plan)
     settings = SessionSettings(
         precision=candidate.precision,
         threads=candidate.threads,
-        streams=candidate.streams,
+        streams=candidate.streams if is_apart else workers_of(candidate),
         max_batch=candidate.max_batch,
     )
-    cost = figures.cost.per_million
-    told = (candidate.variant, candidate.id, figures.quality.value, None if cost is None else cost / 1000)
-    if candidate.instances == 1 and not options.isolate:
+    if not is_apart:
         return Resident(*told, open_session(candidate.runtime, main, settings))
     isolation = Isolation(memory_mb=int(memory_mb() * USABLE_MEMORY), hang_s=options.hang_s)
     session = ProcessSession(candidate.runtime, main, settings, candidate.instances, isolation)
     return Resident(*told, session, session.close, session.revive, lambda: session.missing, lambda: session.pids)
-
-
-def workers_of(candidate: Chosen) -> int:
-    """Batches that it serves side by side."""
-    return candidate.streams * candidate.instances
 
 
 def promise_of(plan: Plan) -> Promise:
