@@ -37,7 +37,7 @@ class _Replica:
     def __init__(self, service: Sequence[ServiceTime], streams: int, max_batch: int) -> None:
         self.streams = streams
         self.plan: Profile = profile(service, PLANNED_QUANTILE, max_batch)
-        self.seconds = _seconds(service, max_batch)
+        self.seconds = drawn_seconds(service, max_batch)
         sizes = np.arange(1, max_batch + 1)
         self.rates: Floats = sizes * streams / self.seconds.mean(axis=1)
         """Requests per second when all workers always serve batches of 1, 2 …"""
@@ -75,7 +75,7 @@ class _Replica:
         return np.empty(0) if answered is None else answered - arrivals
 
 
-def _seconds(service: Sequence[ServiceTime], max_batch: int) -> Floats:
+def drawn_seconds(service: Sequence[ServiceTime], max_batch: int) -> Floats:
     """Equally likely service times in seconds, rising: [max_batch, DRAWS]."""
     measured = sorted(service, key=lambda one: one.batch)
     at = (np.arange(DRAWS) + 0.5) / DRAWS

@@ -36,6 +36,7 @@ from steelyard.cli.data_options import (
 )
 from steelyard.cli.formats import Format
 from steelyard.cli.load import load_command
+from steelyard.cli.replay import replay_command
 from steelyard.cli.serve import serve_command
 from steelyard.errors import SteelyardError
 from steelyard.version import VERSION
@@ -255,6 +256,7 @@ def report(
 
 app.command("serve")(serve_command)
 app.command("load")(load_command)
+app.command("replay")(replay_command)
 
 
 @app.command()

@@ -1,0 +1,202 @@
+"""Which variant answers: the controller chooses batch and variant at each dispatch, by what waits and how urgent it is.
+
+The order of retreat is batch, variant, admission. A free worker gives a batch to the most accurate variant (rung) for
+which two things hold: the batch itself is done well before the most urgent request is due, and what then is left could
+be cleared by the *next faster* rung within a part of the bound (`REACH`). So load that a rung can carry on average is
+carried by it, queue and all; what it cannot is shared with its neighbour, and a rung further down is only used when
+the neighbour cannot save the promise. Where nothing else helps, the fastest allowed rung takes the batch that
+`scheduling.batch_to_dispatch` says. Requests that not even the fastest rung could answer in time are not let in.
+
+Deadlines are taken to be spread evenly, the last one a whole bound ahead, as they are when all requests have the same
+bound. Pure: there is no clock here; all times are seconds of the caller's.
+
+@@FIGURES@@
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from steelyard.records.base import Record
+from steelyard.records.measurement import ServiceTime
+from steelyard.scheduling import ALL, Choice, Profile, batch_to_dispatch
+
+REACH = 0.4
+"""What is left after a batch must be cleared by the next faster rung in this share of the bound."""
+PUNCTUAL = 0.8
+"""A batch must be done in this share of the time that the most urgent request has left."""
+BACK = 0.3
+"""To go back to a more accurate rung the backlog must be shorter by this share than to stay with it."""
+LEAN = 0.03
+"""A batch of a rung that is not the last is the smallest that loses no more than this share of the throughput:
+what is committed for less time can be revised sooner."""
+LET_IN = 0.9
+"""A request is let in when the fastest rung clears what waits in this share of the bound."""
+
+UP, DOWN = 0.045, 0.005
+"""Steps of the logarithm of the slowdown after a batch that was slower, or not, than reckoned: in balance when one in
+ten is slower, which is what the planned quantile means. However slow one batch is, it counts for one step."""
+SHARED = 0.02
+"""After each batch the slowdown of the other rungs goes this share of the way towards that of the rung that served:
+a rung that was given up when the machine was disturbed is tried again when it is not."""
+QUICKEST, SLOWEST = math.log(0.25), math.log(16.0)
+"""Slowdowns are believed between these."""
+
+
+class Rung(Record):
+    """One variant that is ready."""
+
+    name: str
+    quality: float
+    profile: Profile
+    cost_per_thousand: float | None = None
+    """Of the requests it answers, every worker used to its capacity; None: not known."""
+    service: tuple[ServiceTime, ...] = ()
+    """What was measured of it: simulations draw from this; the controller does not look at it."""
+
+
+class Ladder(Record):
+    """The variants that may answer, the most accurate first. Each of them keeps the quality that was demanded."""
+
+    rungs: tuple[Rung, ...]
+    bound_s: float = math.inf
+    """Requests should be answered by then; infinite: whenever."""
+    workers: int = 1
+    """Batches served side by side."""
+
+    def __post_init__(self) -> None:
+        if not self.rungs or self.workers < 1 or not self.bound_s > 0:
+            raise ValueError(f"a ladder has a rung, a worker and a bound, got {self}")
+
+
+def ordered(rungs: Sequence[Rung], bound_s: float, workers: int, *, lower_is_better: bool = False) -> Ladder:
+    """The ladder of these: those that are no faster than a more accurate one (or one as accurate) are left out."""
+    sign = 1 if lower_is_better else -1
+    kept: list[Rung] = []
+    for rung in sorted(rungs, key=lambda one: (sign * one.quality, -per_second(one.profile, bound_s))):
+        if not kept or per_second(rung.profile, bound_s) > per_second(kept[-1].profile, bound_s):
+            kept.append(rung)
+    return Ladder(rungs=tuple(kept), bound_s=bound_s, workers=workers)
+
+
+def per_second(profile: Profile, bound_s: float) -> float:
+    """Requests per second of one worker, with the best batch that takes no longer than the bound (or with single
+    ones, if none does)."""
+    rates = [size / taken for size, taken in enumerate(profile.seconds, 1) if taken <= bound_s or size == 1]
+    return max(rates)
+
+
+FITS = "all that waits can still be in time"
+ALLOWED = "the most accurate that the request permits"
+URGENT = "the most urgent request cannot wait for a more accurate one"
+BACKLOG = "too much waits for a more accurate one"
+NOT_YET = "not yet back to a more accurate one: the backlog is not short enough"
+
+
+class Controller:
+    """A policy (`scheduling.Policy`) that switches between the rungs of a ladder.
+
+    `choose` and `admits` are called under one lock, `observe` by any thread.
+    """
+
+    def __init__(self, ladder: Ladder) -> None:
+        self.ladder = ladder
+        profiles = [rung.profile for rung in ladder.rungs]
+        self._profiles = profiles
+        self._small = [_lean_sizes(profile) for profile in profiles]
+        self._rates = [ladder.workers * per_second(profile, ladder.bound_s) for profile in profiles]
+        self._last = len(profiles) - 1
+        self._all = (1 << len(profiles)) - 1
+        self._logs = [0.0] * len(profiles)
+        self._slower = [1.0] * len(profiles)
+        self._rung = 0
+        """The one that served last, requests that permit only some left aside."""
+
+    @property
+    def slower(self) -> tuple[float, ...]:
+        """How many times longer than its profile says each rung is reckoned to take at the moment."""
+        return tuple(self._slower)
+
+    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
+        """What a free worker does while `waiting` requests wait, the most urgent of which is due in `slack` seconds.
+
+        Bit r of `allowed` tells whether rung r may answer that one; at least one does. Size 0 only when nothing waits.
+        """
+        usable = allowed & self._all or self._all
+        last = usable.bit_length() - 1
+        if waiting < 1:
+            return Choice(0, last)
+        why = FITS if usable & 1 else ALLOWED
+        for rung in range(last):
+            if usable >> rung & 1:
+                size, refused = self._try(rung, waiting, slack)
+                if not refused:
+                    return self._chosen(size, rung, usable, why)
+                why = refused
+        size = batch_to_dispatch(self._profiles[last], waiting, slack / self._slower[last])
+        return self._chosen(size, last, usable, why)
+
+    def _chosen(self, size: int, rung: int, usable: int, why: str) -> Choice:
+        if usable == self._all:
+            self._rung = rung
+        return Choice(size, rung, why)
+
+    def _try(self, rung: int, waiting: int, slack: float) -> tuple[int, str]:
+        """The batch that this rung, which is not the last, would take, and why it must not; empty: it may."""
+        profile, slower = self._profiles[rung], self._slower[rung]
+        punctual = PUNCTUAL * slack / slower
+        size = self._small[rung][batch_to_dispatch(profile, waiting, punctual)]
+        taken = profile.seconds[size - 1]
+        if taken > punctual:
+            return size, URGENT
+        # The other workers go on meanwhile.
+        left = taken * slower / self.ladder.workers + self._cleared_s(waiting - size, rung + 1)
+        reach = REACH * self.ladder.bound_s
+        if left > reach:
+            return size, BACKLOG
+        return size, NOT_YET if rung < self._rung and left > (1 - BACK) * reach else ""
+
+    def _cleared_s(self, waiting: int, rung: int) -> float:
+        """How long all workers take for these on one rung."""
+        return waiting * self._slower[rung] / self._rates[rung]
+
+    def expected_s(self, choice: Choice) -> float:
+        """How long it takes to serve that."""
+        profile = self._profiles[choice.rung]
+        return profile.seconds[min(max(1, choice.size), profile.max_batch) - 1] * self._slower[choice.rung]
+
+    def backlog_s(self, waiting: int) -> float:
+        """How long what waits keeps all workers busy, if they retreat as far as they can."""
+        return self._cleared_s(waiting, self._last)
+
+    def admits(self, now: float, waiting: int) -> float:  # noqa: ARG002
+        """0: let one more request in behind those that wait; otherwise the seconds after which it should come again.
+
+        It is refused when not even the fastest rung would answer it within the bound; half of the backlog, at least,
+        should be gone when it comes again.
+        """
+        backlog = self.backlog_s(waiting)
+        return 0.0 if backlog <= LET_IN * self.ladder.bound_s else backlog - LET_IN * self.ladder.bound_s / 2
+
+    def observe(self, rung: int, size: int, seconds: float) -> None:
+        """A batch was served and took so long: the rung's times are refitted, all sizes by one factor."""
+        profile, logs = self._profiles[rung], self._logs
+        if not 1 <= size <= profile.max_batch or not seconds > 0:
+            return
+        step = UP if seconds > profile.seconds[size - 1] * self._slower[rung] else -DOWN
+        mine = min(max(logs[rung] + step, QUICKEST), SLOWEST)
+        for other, log in enumerate(logs):
+            logs[other] = mine if other == rung else log + SHARED * (mine - log)
+            self._slower[other] = math.exp(logs[other])
+
+
+def _lean_sizes(profile: Profile) -> list[int]:
+    """Entry b: the smallest batch that has nearly the throughput of the best one up to b."""
+    sizes, smallest = [0], 1
+    for best in profile.best[1:]:
+        enough = (1 - LEAN) * best / profile.seconds[best - 1]
+        while smallest / profile.seconds[smallest - 1] < enough:
+            smallest += 1
+        sizes.append(smallest)
+    return sizes
