@@ -98,6 +98,16 @@ def test_a_client_that_is_behind_is_not_held_against_the_server() -> None:
     assert summary(outcome([25.0] * 400), JOB, 100).verdict == "fail"
 
 
+def test_a_client_that_sends_late_may_read_late() -> None:
+    """One in ten took 25 ms, for no reason that can be seen, but one in ten others left 8 ms late."""
+    slow = np.arange(400) % 10 == 3
+    run = outcome(np.where(slow, 25.0, 9.0))
+    assert summary(run, JOB, 100).verdict == "fail"
+    left = run.due + np.where(np.arange(400) % 10 == 7, 8e-3, 0.0)
+    report = summary(replace(run, taken=left, sent=left), JOB, 100)
+    assert (report.late, report.late_without_client, report.verdict) == (40, 0, "undecided")
+
+
 @pytest.mark.parametrize(
     ("others", "words"),
     [

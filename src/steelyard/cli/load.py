@@ -67,8 +67,7 @@ def load_command(
 ) -> None:
     """Put a server of the Open Inference Protocol under load: requests leave on schedule, whatever became of others.
 
-    Exit status 3 when the latency bound is broken, or, with --find, when no rate keeps it. A token is read from
-    STEELYARD_TOKEN.
+    Exit status 3: the latency bound is broken, or with --find no rate keeps it. STEELYARD_TOKEN may hold a token.
     """
     from steelyard.cli import load_run
 

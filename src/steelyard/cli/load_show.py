@@ -17,9 +17,14 @@ PERCENTILES = (("p50", "p50"), ("p90", "p90"), ("p95", "p95"), ("p99", "p99"), (
 
 
 def show_report(console: Console, report: LoadReport) -> None:
-    """The verdict, the latencies as numbers and as a picture, what failed, and what to know of the client."""
+    """The verdict, and all that was seen."""
     if report.verdict is not None:
         console.print(Panel(Text(judged(report)), border_style=COLOURS[report.verdict], title=report.verdict))
+    _show_seen(console, report)
+
+
+def _show_seen(console: Console, report: LoadReport) -> None:
+    """The latencies as numbers and as a picture, what failed, and what to know of the client."""
     console.print(_what(report), highlight=False)
     console.print(_latencies(report))
     if report.histogram:
@@ -131,7 +136,7 @@ def show_found(console: Console, found: FoundReport) -> None:
         table.add_row(rate, count, late, _told(one.p50), _told(one.p99), answered, verdict)
     console.print(Group(table, Text("")))
     if found.held is not None:
-        show_report(console, found.held)
+        _show_seen(console, found.held)
     _show_warnings(console, found.warnings)
 
 

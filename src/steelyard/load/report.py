@@ -76,7 +76,7 @@ def _judged(outcome: Outcome, job: Job) -> tuple[int | None, int | None, float, 
     took, percentile = outcome.answered - outcome.due, job.latency.percentile
     clustering = clustering_of(np.minimum(took, NEVER_S).tolist(), percentile)
     late = int(np.count_nonzero(took > job.bound_s))
-    blameless = int(np.count_nonzero(~(outcome.answered - outcome.taken <= job.bound_s)))
+    blameless = int(np.count_nonzero(~(outcome.answered - outcome.taken <= job.bound_s + _own_s(outcome, percentile))))
     verdict = late_verdict(late, len(took), percentile, job.confidence, clustering)
     needed = None
     if verdict == "undecided":
@@ -84,6 +84,12 @@ def _judged(outcome: Outcome, job: Job) -> tuple[int | None, int | None, float, 
     elif late_verdict(blameless, len(took), percentile, job.confidence, clustering) != verdict:
         verdict = "undecided"  # it would fail by what is the client's own fault
     return late, blameless, clustering, verdict, needed
+
+
+def _own_s(outcome: Outcome, percentile: float) -> float:
+    """How late the client may have been in reading an answer. It cannot be seen; in sending it was so late."""
+    late = (outcome.taken - outcome.due)[~np.isnan(outcome.taken)]
+    return float(np.percentile(late, percentile)) if len(late) else 0.0
 
 
 def _client(outcome: Outcome) -> Client:

@@ -99,7 +99,8 @@ class LoadReport(Record):
     late: int | None
     """Requests that took longer than the bound, or failed; null: no bound was given."""
     late_without_client: int | None
-    """The same, counted from when the client got to them: without what it is to blame for."""
+    """The same, without what the client is to blame for: counted from when it got to them, and with an allowance for
+    reading answers as late as it sent requests, at the percentile of the requirement."""
     clustering: float
     """So many consecutive requests tell as much about lateness as one on its own: lateness comes in spells."""
     verdict: Verdict | None
@@ -128,7 +129,8 @@ class FoundReport(Record):
     schema: Literal["steelyard.load-found/1"]
     requirement: Latency
     held_per_s: float
-    """The highest rate that was tried and held; 0: none did."""
+    """The highest rate that was tried and held; 0: none did. To hold, a run passes with each request counted for one,
+    as capacities are simulated; the report of a single run is more careful with lateness that comes in spells."""
     failed_per_s: float | None
     """The lowest rate that was tried and did not hold; null: all held."""
     precision: float
