@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0
 KEPT = 600
 """Points of each model."""
-LATENCY_POINTS = 10
-"""Percentiles are of the answers between so many points: of a single one they would jump."""
+RECENT_POINTS = 10
+"""Percentiles and shares are of so many points together: of a single one they would jump."""
 PERCENTILES = (50, 95, 99)
 
 
@@ -92,7 +92,7 @@ class Track:
 
     def __init__(self) -> None:
         self.points: deque[Point] = deque(maxlen=KEPT)
-        self._latencies: deque[Array] = deque(maxlen=LATENCY_POINTS)
+        self._latencies: deque[Array] = deque(maxlen=RECENT_POINTS)
         self._model: ServedModel | None = None
         self._before: Snapshot | None = None
         self._looked_at = 0.0

@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Collection, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import msgspec
@@ -27,7 +27,8 @@ LONGEST_FIELD = 200
 HIDDEN = "[hidden]"
 
 _CREDENTIALS = re.compile(
-    r"(?i)\b(bearer|basic)\s+[^\s,;'\"]+|\b(token|password|secret|api[_-]?key)(\s*[=:]\s*)[^\s,;&'\"]+"
+    r"""(?i)(authorization["']?\s*[:=]\s*["']?(?:basic\s+|bearer\s+)?|\bbearer\s+"""
+    r"""|\b(?:token|password|secret|api[_-]?key)["']?\s*[=:]\s*["']?)[^\s,;&'"]{7,}"""
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -53,20 +54,21 @@ class _Told:
 
     def __init__(self, record: logging.LogRecord, hidden: Collection[str]) -> None:
         self._hidden = [each for each in hidden if each]
-        self.time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        self.time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         self.event = self._safe(_text_of(record), LONGEST)
         self.fields = {
             name: self._safe(str(value), LONGEST_FIELD)
             for name in FIELDS
             if isinstance(value := getattr(record, name, None), str | int | float)
         }
-        trace = record.exc_info and record.exc_info[1] and logging.Formatter().formatException(record.exc_info)
-        self.error = self._safe(trace, LONGEST * 4) if trace else ""
+        failure = record.exc_info
+        trace = logging.Formatter().formatException(failure) if failure and failure[1] else ""
+        self.error = self._safe(trace, LONGEST * 4)
 
     def _safe(self, text: str, longest: int) -> str:
         for each in self._hidden:
             text = text.replace(each, HIDDEN)
-        text = _CREDENTIALS.sub(_without_secret, text)
+        text = _CREDENTIALS.sub(rf"\1{HIDDEN}", text)
         return text if len(text) <= longest else f"{text[:longest]}…"
 
 
@@ -106,11 +108,6 @@ def _one_line(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _without_secret(found: re.Match[str]) -> str:
-    scheme, name, sign = found.groups()
-    return f"{scheme} {HIDDEN}" if scheme else f"{name}{sign}{HIDDEN}"
-
-
 def _text_of(record: logging.LogRecord) -> str:
     args = record.args
     if isinstance(args, Mapping):
@@ -129,7 +126,7 @@ def _described(value: object) -> object:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape is not None and dtype is not None:
+    if shape and dtype is not None:  # a single number may be told
         return f"<{dtype} {list(shape)}>"
     if isinstance(value, list | tuple | set | dict) and len(value) > 16:
         return f"<{type(value).__name__} of {len(value)}>"

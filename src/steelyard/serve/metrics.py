@@ -160,7 +160,7 @@ def _distributions(seen: Sequence[Seen]) -> Iterator[Metric]:
 
 def _buckets(told: Histogram) -> list[tuple[str, float]]:
     """As Prometheus counts: each bucket holds all below it."""
-    bounds = [*(f"{bound:g}" for bound in told.bounds), "+Inf"]
+    bounds = [*(str(float(bound)) for bound in told.bounds), "+Inf"]
     return list(zip(bounds, accumulate(told.counts), strict=True))
 
 
