@@ -25,10 +25,9 @@ import sys
 from pathlib import Path
 
 from balance.days import Day, Known, days, efficientnet, lstm
-from balance.rivals import ByBacklog, ByRate, SlackFit
+from balance.rivals import ByBacklog, ByRate, Rival, SlackFit
 
 from steelyard.arrivals import Floats
-from steelyard.scheduling import Policy
 from steelyard.simulation import Outcome, replay, static
 from steelyard.switching import Controller
 
@@ -101,7 +100,7 @@ def targets(ladders: list[Known], named: dict[str, Day], peaks: list[float], see
     )
 
 
-def rivals(of: Known) -> dict[str, Policy]:
+def rivals(of: Known) -> dict[str, Controller | Rival]:
     """Each new: they remember."""
     return {
         "the controller": Controller(of.ladder),
@@ -122,7 +121,8 @@ def against_rivals(ladders: list[Known], named: dict[str, Day], peak: float, see
         for name in rivals(of):
             cells = []
             for times in table.values():
-                outcome = replay(times, of.ladder, rivals(of)[name], Controller(of.ladder).admits)
+                policy = rivals(of)[name]
+                outcome = replay(times, of.ladder, policy, policy.admits)
                 cells.append(f"{outcome.violations:.2%}, {loss(of, outcome.quality):.2f}")
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

@@ -6,16 +6,17 @@ SlackFit: A. Khare et al., SuperServe, NSDI 2025. ByRate: the rule that the solv
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 
 from steelyard.scheduling import ALL, Choice, batch_to_dispatch
-from steelyard.switching import Ladder, per_second
+from steelyard.switching import Admission, Ladder, per_second
 
 BUCKETS = 16
 
 
-class Unlearned:
+class Rival(ABC):
     """What the rivals share: profiles do not change."""
 
     def __init__(self, ladder: Ladder) -> None:
@@ -23,8 +24,23 @@ class Unlearned:
         self.profiles = [rung.profile for rung in ladder.rungs]
         self.rates = [ladder.workers * per_second(profile, ladder.bound_s) for profile in self.profiles]
         self.last = len(self.profiles) - 1
+        self.admission = Admission(ladder.bound_s, ladder.workers)
 
-    def observe(self, rung: int, size: int, seconds: float) -> None:
+    def admits(self, now: float, waiting: int) -> float:
+        """As the controller."""
+        return self.admission.again_s(now, (waiting + 1) / self.rates[-1]) if waiting else 0.0
+
+    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
+        """As the rival says; the admission is told."""
+        choice = self.chosen(now, waiting, slack)
+        self.admission.gave(now, waiting / self.rates[-1], self.expected_s(choice), slack)
+        return choice
+
+    @abstractmethod
+    def chosen(self, now: float, waiting: int, slack: float) -> Choice:
+        """What the rival does."""
+
+    def observe(self, rung: int, size: int, seconds: float) -> None:  # noqa: B027 - for all of them
         """Nothing is learnt."""
 
     def expected_s(self, choice: Choice) -> float:
@@ -32,7 +48,7 @@ class Unlearned:
         return self.profiles[choice.rung].seconds[choice.size - 1]
 
 
-class SlackFit(Unlearned):
+class SlackFit(Rival):
     """The slack falls into a bucket; each bucket has the pair of most throughput that fits, then of most accuracy."""
 
     def __init__(self, ladder: Ladder) -> None:
@@ -51,7 +67,7 @@ class SlackFit(Unlearned):
         largest = max(size for _, size, _ in fitting)
         return largest, min(rung for _, size, rung in fitting if size == largest)
 
-    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
+    def chosen(self, now: float, waiting: int, slack: float) -> Choice:  # noqa: ARG002
         """By the bucket; the most accurate that is in time with fewer than its batch."""
         bucket = bisect_right(self.edges, slack) - 1
         if bucket < 0:
@@ -63,7 +79,7 @@ class SlackFit(Unlearned):
         return Choice(size, rung)
 
 
-class ByRate(Unlearned):
+class ByRate(Rival):
     """The most accurate rung that carries the rate of the last twenty bounds and a margin."""
 
     def __init__(self, ladder: Ladder, carries: tuple[float, ...], margin: float = 1.3) -> None:
@@ -72,7 +88,7 @@ class ByRate(Unlearned):
         self.came: deque[tuple[float, int]] = deque()
         self.total = self.left = 0
 
-    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
+    def chosen(self, now: float, waiting: int, slack: float) -> Choice:
         """By the rate; the largest batch in time."""
         window = 20 * self.ladder.bound_s
         self.came.append((now, waiting - self.left))
@@ -86,7 +102,7 @@ class ByRate(Unlearned):
         return Choice(size, rung)
 
 
-class ByBacklog(Unlearned):
+class ByBacklog(Rival):
     """A rung takes the largest batch in time, while what is left is cleared in a share of the bound by one rung.
 
     By the fastest: as long as it can save everything. By itself: as long as it can carry on.
@@ -97,7 +113,7 @@ class ByBacklog(Unlearned):
         self.clearing = self.rates if by_itself else [self.rates[-1]] * len(self.rates)
         self.share = share
 
-    def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
+    def chosen(self, now: float, waiting: int, slack: float) -> Choice:  # noqa: ARG002
         """By the backlog; the largest batch in time."""
         for rung, profile in enumerate(self.profiles):
             size = batch_to_dispatch(profile, waiting, slack)

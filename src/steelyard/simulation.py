@@ -112,13 +112,12 @@ def replay(
 
 
 def static(times: Floats, ladder: Ladder, rung: int, seed: int = 0, *, admission: bool = False) -> Outcome:
-    """The same with one rung alone, as servers without switching do it; `admission`: with the controller's admission.
+    """The same with one rung alone, as servers without switching do it; `admission`: the controller lets requests in.
 
     The outcome tells of that rung as of the only one.
     """
     alone = msgspec.structs.replace(ladder, rungs=(ladder.rungs[rung],))
-    admits = Controller(alone).admits if admission else everyone
-    return replay(times, alone, Single(alone.rungs[0].profile), admits, seed)
+    return replay(times, alone, None if admission else Single(alone.rungs[0].profile), seed=seed)
 
 
 def _table(ladder: Ladder, rung: int) -> list[list[float]]:
