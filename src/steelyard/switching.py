@@ -11,7 +11,8 @@ Deadlines are taken to be spread evenly, the last one a whole bound ahead, as th
 bound. Pure: there is no clock here; all times are seconds of the caller's.
 
 Other ways to switch, on simulated days (`benchmarks/bench_balance.py --rivals`; peaks 2.5 times what the most accurate
-rung carries; all with this admission): share of late and refused requests, and quality lost over what the fastest rung would lose.
+rung carries; all with this admission): share of late and refused requests, and quality lost over what the fastest rung
+would lose.
 
     EfficientNet-Lite0, 50 ms, two workers           Twitter trace   gamma CV 4      step
     this                                             0.01 %  0.10    0.68 %  0.28    0.13 %  0.47
