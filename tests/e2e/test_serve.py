@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import signal
@@ -125,6 +126,36 @@ def wait_for_version(server: Any, version: str) -> None:
     while server.ask("GET", "/v2/models/two")[1]["versions"] != [version]:
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_it_is_loaded_and_watched_by_our_own_tools(bundles: Path) -> None:
+    with serving(bundles, "plan") as server:
+        words = ("--rate", "50/s", "--for", "2s", "--p95", "5s", "--data", "two.npz", "--format", "json")
+        ran = run_in(bundles, "load", f"http://127.0.0.1:{server.port}", *words)
+        assert ran.status == 0, ran.err
+        assert ran.json["answered"] == ran.json["requests"]
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        for path, expected in (("/metrics", b"served_quality"), ("/live", b"two"), ("/docs", b"/v2/models")):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == 200
+            assert expected in answer.read()
+        connection.close()
+
+
+def test_another_day_is_replayed(bundles: Path) -> None:
+    words = ("--bundle", "plan", "--rate", "50/s", "--duration", "60s")
+    ran = run_in(bundles, "replay", "gamma:4", *words, "--format", "json")
+    assert ran.status == 0, ran.err
+    assert ran.json["requests"] == 3000
+    assert ran.json["rows"][0]["name"] == "switching"
+    shown = run_in(bundles, "replay", "gamma:4", *words)
+    assert "late or refused" in shown.out
+    hopeless = run_in(bundles, "replay", "poisson", *words, "--p99.9", "0.001ms")
+    assert hopeless.status == 3
+    wrong = run_in(bundles, "replay", "sometimes", *words)
+    assert wrong.status == 2
+    assert "sometimes" in wrong.err
 
 
 def test_a_port_in_use_is_told(bundles: Path) -> None:

@@ -54,9 +54,10 @@ def serve_command(
     that cannot be opened changes nothing.
     """
     from steelyard.cli import serve_run
+    from steelyard.loop.serving import Served
     from steelyard.records.stated import megabytes, seconds
 
-    settings = serve_run.Served(
+    settings = Served(
         host=host,
         port=port,
         isolate=isolate,
@@ -67,5 +68,6 @@ def serve_command(
         hosts=tuple(allow_host or ()),
         origins=tuple(allow_origin or ()),
         most_body=int(megabytes(max_body, "--max-body") * 10**6),
+        log_form=log_format.value,
     )
-    serve_run.execute(bundles, settings, log_format, form.value)
+    serve_run.execute(bundles, settings, form.value)

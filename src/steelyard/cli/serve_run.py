@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
 from rich.console import Console
 
 from steelyard.loop.serving import Address, Served, Started, StartedModel, serve
 from steelyard.records.base import to_json
-from steelyard.serve.addresses import LogForm
 
 
-def execute(bundles: list[str], settings: Served, log_form: LogForm, form: str) -> None:
+def execute(bundles: list[str], settings: Served, form: str) -> None:
     """Serve until told to end."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    del log_form
     serve(bundles, settings, lambda started: tell(started, form))
 
 
@@ -28,7 +21,9 @@ def tell(started: Started, form: str) -> None:
         console = Console(highlight=False, soft_wrap=True)
         for model in started.models:
             console.print(_of_model(model, started.http))
-        console.print(f"Paths: {_url(started.http)}/docs. Ctrl-C or SIGTERM ends it, SIGHUP opens the bundles anew.")
+        at = _url(started.http)
+        console.print(f"See it work: {at}/live · metrics: {at}/metrics · paths: {at}/docs")
+        console.print("Ctrl-C or SIGTERM ends it once everybody is answered; SIGHUP opens the bundles anew.")
 
 
 def _of_model(model: StartedModel, at: Address) -> str:

@@ -6,13 +6,18 @@ import math
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from steelyard.bundle import read_plan
 from steelyard.errors import CandidateFailure, UsageError
 from steelyard.records.base import Record
 from steelyard.serve.addresses import check_reach, listening, token_of
 from steelyard.serve.guards import LOOPBACK, MOST_BODY, Guards
+from steelyard.serve.history import History
 from steelyard.serve.http import Http
+from steelyard.serve.live import live_pages
+from steelyard.serve.logs import start_logging
+from steelyard.serve.metrics import metrics_page
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
 from steelyard.serve.server import Server
@@ -34,6 +39,7 @@ class Served(Record):
     switch: bool = True
     most_waiting: int = 10_000
     hang_s: float = 30.0
+    log_form: Literal["text", "json"] = "text"
 
 
 class Address(Record):
@@ -70,6 +76,7 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
     """
     token = token_of(settings.token_file)
     check_reach(settings.host, token)
+    start_logging(settings.log_form, hidden=[token] if token else [])
     folders = named(bundles)
     options = Options(settings.isolate, settings.switch, settings.most_waiting, settings.hang_s)
     repository = Repository(folders, options)
@@ -79,16 +86,20 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
         origins=settings.origins,
         most_body=settings.most_body,
     )
+    history = History(repository)
+    pages = {("GET", "/metrics"): metrics_page(repository, history), **live_pages(repository, history)}
     opened = listening(settings.host, settings.port)
     try:
         for name in folders:
             _load(repository, name)
+        history.start()
         on_start(Started(http=_address(opened), models=tuple(_told(repository, folders))))
     except BaseException:
         opened.close()
+        history.close()
         repository.close(drain=False)
         raise
-    Server(repository, Http(repository, guards), opened).run()
+    Server(repository, Http(repository, guards, pages), opened, [history.close]).run()
 
 
 def named(bundles: Sequence[str]) -> Mapping[str, Path]:
