@@ -234,6 +234,8 @@ class Controller:
 
     def observe(self, rung: int, size: int, seconds: float) -> None:
         """A batch was served and took so long: the rung's times are refitted, all sizes by one factor."""
+        if not 0 <= rung <= self._last:
+            return  # not one of the ladder's: what others are compared with
         profile, logs = self._profiles[rung], self._logs
         if not 1 <= size <= profile.max_batch or not seconds > 0:
             return

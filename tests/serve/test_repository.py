@@ -50,7 +50,7 @@ class Opener:
         metadata = Metadata(
             name=name, versions=(str(version),), platform="test", inputs=(), outputs=(), max_batch_size=8
         )
-        resident = Resident("v", "v.test", 1.0, None, Tells(version), lambda: self.closed.append(version))
+        resident = Resident("v", "v.test", 1.0, None, Tells(version), close=lambda: self.closed.append(version))
         policy = Single(profile_of([1e-6] * 8))
         return ServedModel(metadata, SIGNATURE, [resident], policy, 1, Promise(1.0), 10_000)
 

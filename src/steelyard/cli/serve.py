@@ -29,6 +29,9 @@ def serve_command(
     queue: Annotated[
         int, typer.Option(help="Items that may wait for each model; more are refused.", rich_help_panel=MODELS)
     ] = 10_000,
+    shadow: Annotated[
+        str, typer.Option(help="Compare so many of the answers with the original's.", rich_help_panel=MODELS)
+    ] = "0%",
     hang: Annotated[
         str, typer.Option(help="A batch in a process of its own that takes longer is given up.", rich_help_panel=MODELS)
     ] = "30s",
@@ -55,7 +58,7 @@ def serve_command(
     """
     from steelyard.cli import serve_run
     from steelyard.loop.serving import Served
-    from steelyard.records.stated import megabytes, seconds
+    from steelyard.records.stated import megabytes, seconds, share
 
     settings = Served(
         host=host,
@@ -63,6 +66,7 @@ def serve_command(
         isolate=isolate,
         switch=switch,
         most_waiting=queue,
+        shadow=share(shadow, "--shadow"),
         hang_s=seconds(hang, "--hang"),
         token_file=token_file,
         hosts=tuple(allow_host or ()),

@@ -38,6 +38,7 @@ class Served(Record):
     isolate: bool = False
     switch: bool = True
     most_waiting: int = 10_000
+    shadow: float = 0.0
     hang_s: float = 30.0
     log_form: Literal["text", "json"] = "text"
 
@@ -78,7 +79,7 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
     check_reach(settings.host, token)
     start_logging(settings.log_form, hidden=[token] if token else [])
     folders = named(bundles)
-    options = Options(settings.isolate, settings.switch, settings.most_waiting, settings.hang_s)
+    options = Options(settings.isolate, settings.switch, settings.most_waiting, settings.shadow, settings.hang_s)
     repository = Repository(folders, options)
     guards = Guards(
         token=token,

@@ -51,6 +51,18 @@ COUNTERS: Sequence[tuple[str, str, Callable[[Seen], int]]] = (
 COUNTERS_BY: Sequence[tuple[str, str, str, Values]] = (
     ("steelyard_requests", "Requests by what became of them.", "outcome", lambda s: _outcomes(s.told)),
     ("steelyard_items", "Items answered.", "variant", lambda s: dict(s.told.by_variant)),
+    (
+        "steelyard_shadow_items",
+        "Items answered by the best variant as well.",
+        "variant",
+        lambda s: {name: each.items for name, each in s.model.shadow.told().items()},
+    ),
+    (
+        "steelyard_shadow_disagreements",
+        "Of these, items to which another class was answered.",
+        "variant",
+        lambda s: {name: each.disagreed for name, each in s.model.shadow.told().items()},
+    ),
 )
 GAUGES: Sequence[tuple[str, str, Callable[[Seen], float | None]]] = (
     ("steelyard_model_ready", "1 while requests are answered.", lambda s: s.model.ready),

@@ -26,6 +26,7 @@ from steelyard.serve.ladder import figures_of, ladder_of, workers_of
 from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 from steelyard.serve.requests import Metadata, TensorSpec
 from steelyard.serve.served import Promise, Resident, ServedModel
+from steelyard.serve.shadow import Shadow
 from steelyard.switching import Controller, Ladder
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Options:
     """Whether other variants of the front may answer when the load asks for it; otherwise the chosen one alone."""
     most_waiting: int = 10_000
     """Items in the queue of a model; more are refused."""
+    shadow: float = 0.0
+    """Share of the items that are answered by the best variant as well, to be compared."""
     hang_s: float = 30.0
     """A batch in a process of its own that takes longer is given up, and the process started again."""
 
@@ -66,6 +69,8 @@ def open_model(name: str, folder: Path, version: int, options: Options) -> Serve
         raise BundleError(f"{folder} was made by a version that did not note how the model is asked", "weigh again")
     with ExitStack() as opened:
         residents, policy = _resident(bundle, chosen, options, opened)
+        if options.shadow:
+            residents = _with_the_original(bundle, residents, workers_of(chosen.candidate), options, opened)
         model = ServedModel(
             metadata_of(name, version, chosen, signature),
             signature,
@@ -74,6 +79,7 @@ def open_model(name: str, folder: Path, version: int, options: Options) -> Serve
             workers_of(chosen.candidate),
             promise_of(plan),
             options.most_waiting,
+            Shadow(options.shadow, best_of(residents)) if options.shadow else None,
         )
         opened.callback(model.close, drain=False)
         model.warm_up(first_item(signature))
@@ -96,6 +102,25 @@ def _resident(
         opened.callback(resident.close)
         residents.append(resident)
     return residents, Controller(ladder)
+
+
+def _with_the_original(
+    bundle: Bundle, residents: Sequence[Resident], workers: int, options: Options, opened: ExitStack
+) -> Sequence[Resident]:
+    """The model as given is what others are compared with, be it worth serving or not."""
+    plan = bundle.plan
+    if any(one.candidate == plan.reference.candidate.id or one.variant == "original" for one in residents):
+        return residents
+    reference = msgspec.structs.replace(plan.reference.candidate, streams=workers, instances=1, threads=1)
+    figures = msgspec.structs.replace(plan.reference, candidate=reference)
+    original = replace(open_resident(bundle, figures, options), quality=plan.reference.quality.value)
+    opened.callback(original.close)
+    return [*residents, original]
+
+
+def best_of(residents: Sequence[Resident]) -> int:
+    """The rung that others are compared with: the original where it is ready, otherwise the most accurate."""
+    return next((rung for rung, one in enumerate(residents) if one.variant == "original"), 0)
 
 
 def _fitting(plan: Plan, chosen: Figures) -> tuple[Ladder, Sequence[Figures]]:
@@ -128,10 +153,18 @@ def open_resident(bundle: Bundle, figures: Figures, options: Options) -> Residen
         max_batch=candidate.max_batch,
     )
     if not is_apart:
-        return Resident(*told, open_session(candidate.runtime, main, settings))
+        return Resident(*told, open_session(candidate.runtime, main, settings), candidate.max_batch)
     isolation = Isolation(memory_mb=int(memory_mb() * USABLE_MEMORY), hang_s=options.hang_s)
     session = ProcessSession(candidate.runtime, main, settings, candidate.instances, isolation)
-    return Resident(*told, session, session.close, session.revive, lambda: session.missing, lambda: session.pids)
+    return Resident(
+        *told,
+        session,
+        candidate.max_batch,
+        session.close,
+        session.revive,
+        lambda: session.missing,
+        lambda: session.pids,
+    )
 
 
 def promise_of(plan: Plan) -> Promise:
@@ -161,12 +194,16 @@ def _told(tensor: TensorInfo) -> TensorSpec:
 
 
 def first_item(signature: Signature) -> Mapping[str, Array]:
-    """One item of zeros: what warms the model up before anybody waits for it."""
-    return {each.name: _zeros(each) for each in signature.inputs}
+    """One item that warms the model up before anybody waits for it.
+
+    Measured values are 0; whole numbers are 1: as tokens they are known, and a mask lets them be seen.
+    """
+    return {each.name: _plain(each) for each in signature.inputs}
 
 
-def _zeros(tensor: TensorInfo) -> Array:
+def _plain(tensor: TensorInfo) -> Array:
     shape = (1, *(TYPICAL_STEPS if size is None else size for size in tensor.shape[1:]))
     if tensor.dtype == "object":
         return np.full(shape, "", dtype=object)
-    return np.zeros(shape, tensor.dtype)
+    dtype = np.dtype(tensor.dtype)
+    return np.zeros(shape, dtype) if dtype.kind == "f" else np.ones(shape, dtype)

@@ -25,6 +25,8 @@ class Item(NamedTuple):
 
     asked: Asked
     place: int
+    is_shadow: bool = False
+    """Nobody waits for the answer; it is compared with one that was given."""
 
     @property
     def inputs(self) -> Mapping[str, Array]:

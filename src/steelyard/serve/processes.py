@@ -35,8 +35,7 @@ def in_processes(candidate: Chosen, plan: Profile) -> bool:
     """Whether a candidate of several processes is served by as many.
 
     One whose batches are so short that handing them over costs as much is served by as many streams of this process.
-    The answers are the same. (The MNIST net, two cores, HTTP and its client on the same cores: 7,800 requests/s with two
-    processes, 11,000 with two streams.)
+    The answers are the same.
     """
     return candidate.instances > 1 and plan.seconds[-1] >= HAND_OVER_S
 

@@ -21,6 +21,7 @@ from steelyard.serve.dispatcher import Dispatcher, Ticket
 from steelyard.serve.parts import Asking, Item, Part, Row
 from steelyard.serve.recent import Recent
 from steelyard.serve.requests import Answered, Asked, Metadata
+from steelyard.serve.shadow import LAST, Beside, Shadow
 from steelyard.serve.statistics import Statistics
 
 LEAST_RETRY_S = 0.1
@@ -38,6 +39,7 @@ class Resident:
     cost_per_thousand: float | None
     session: Session
     """Its streams are the workers."""
+    max_batch: int = 1
     close: Callable[[], None] = lambda: None
     revive: Callable[[int], None] = lambda _: None
     missing: Callable[[], int] = lambda: 0
@@ -70,8 +72,9 @@ class ServedModel:
         workers: int,
         promise: Promise,
         most_waiting: int,
+        shadow: Shadow | None = None,
     ) -> None:
-        """`residents` are the rungs of the policy, in its order."""
+        """`residents` are the rungs of the policy, in its order; one more may follow, for the shadow alone."""
         self.metadata = metadata
         self.version = metadata.versions[-1]
         self.residents = tuple(residents)
@@ -83,6 +86,7 @@ class ServedModel:
         self._arrived: dict[asyncio.AbstractEventLoop, list[Ticket[Item, Row]]] = {}
         """Of each event loop, what was asked in this turn of it."""
         self.recent = Recent()
+        self.shadow = shadow or Shadow(0.0, 0)
         self.successor: ServedModel | None = None
         """What answers in its place from now on; set before it is closed."""
         self._closed = threading.Event()
@@ -206,21 +210,42 @@ class ServedModel:
             for row, place in enumerate(run.places):
                 rows[place] = Row(outputs, row, resident.variant)
         ended = time.monotonic()
-        self.statistics.batch(resident.variant, len(items), assembled - began, ended - assembled, 0.0)
-        self.recent.note(choice.rung, len(items), choice.why)
-        return [row for row in rows if row is not None]
+        if asked := sum(not item.is_shadow for item in items):
+            self.statistics.batch(resident.variant, asked, assembled - began, ended - assembled, 0.0)
+            self.recent.note(choice.rung, asked, choice.why)
+        answered = [row for row in rows if row is not None]
+        if self.shadow.share and not self._dispatcher.waiting:
+            self._put_in_the_shadow(choice.rung, items, answered)
+        return answered
+
+    def _put_in_the_shadow(self, rung: int, items: Sequence[Item], answered: Sequence[Row]) -> None:
+        shadow = self.shadow
+        allowed = 1 << shadow.rung
+        tickets = [
+            Ticket(items[place]._replace(is_shadow=True), Beside(shadow, answered[place]), math.inf, LAST, allowed)
+            for place in shadow.wants(rung, len(items))
+        ]
+        if tickets:
+            try:
+                self._dispatcher.put_all(tickets)
+            except Overloaded as error:
+                for ticket in tickets:
+                    ticket.caller.fail(error)
 
     def _revive(self, worker: int, choice: Choice) -> None:
         self.residents[choice.rung].revive(worker)
 
-    def warm_up(self, inputs: Mapping[str, Array]) -> None:
-        """Run every rung on every worker once. Raises CandidateFailure when one cannot, or answers NaN."""
+    def warm_up(self, item: Mapping[str, Array]) -> None:
+        """Run every rung on every worker, with one item and with growing batches of it, so that nobody waits for it.
+
+        Engines prepare for each new size when they first see it. Raises CandidateFailure when one cannot run, or
+        answers NaN.
+        """
         for resident in self.residents:
             for worker in range(self.workers):
-                [run] = self._assembly.runs([inputs])
-                outputs = _checked(resident.session.run(worker, run.inputs))
-                if not all(np.isfinite(o).all() for o in outputs if o.dtype.kind == "f"):
-                    raise CandidateFailure("invalid", f"{resident.variant} answers NaN or infinite values")
+                for size in _sizes(resident.max_batch):
+                    for run in self._assembly.runs([item] * size):
+                        _require_finite(_checked(resident.session.run(worker, run.inputs)), resident.variant)
 
     def close(self, drain: bool = True) -> None:
         """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models."""
@@ -228,6 +253,16 @@ class ServedModel:
         self._dispatcher.close(drain)
         for resident in self.residents:
             resident.close()
+
+
+def _sizes(largest: int) -> Sequence[int]:
+    """1, 2, 4 … and the largest."""
+    return sorted({1 << power for power in range(largest.bit_length())} | {largest})
+
+
+def _require_finite(outputs: Sequence[Array], variant: str) -> None:
+    if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
+        raise CandidateFailure("invalid", f"{variant} answers NaN or infinite values")
 
 
 def _checked(outputs: Sequence[Array]) -> Sequence[Array]:
