@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import networks
 from command import run_in
@@ -156,6 +157,31 @@ def test_another_day_is_replayed(bundles: Path) -> None:
     wrong = run_in(bundles, "replay", "sometimes", *words)
     assert wrong.status == 2
     assert "sometimes" in wrong.err
+
+
+@pytest.mark.parametrize("to", ["docker", "kserve"])
+def test_what_is_exported_serves(to: str, bundles: Path, tmp_path: Path) -> None:
+    ran = run_in(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / "out"), "--image", "registry/two:1")
+    assert ran.status == 0, ran.err
+    lines = (tmp_path / "out" / "Dockerfile").read_text().splitlines()
+    [entry] = [json.loads(line.removeprefix("ENTRYPOINT ")) for line in lines if line.startswith("ENTRYPOINT ")]
+    assert entry[:2] == ["steelyard", "serve"]
+    # What the container runs, but for its place, its address and its port.
+    here = {"two=/bundle": f"two={tmp_path / 'out' / 'bundle'}", "0.0.0.0": "127.0.0.1"}  # noqa: S104
+    words = [here.get(word, word) for word in entry[2:]]
+    with serving(tmp_path, *words, STEELYARD_TOKEN="x" * 20) as server:
+        assert server.ask("GET", "/v2/health/ready")[0] == 200
+        assert server.ask("GET", "/v2/models/two")[0] == 401
+    if to == "kserve":
+        service = yaml.safe_load((tmp_path / "out" / "inferenceservice.yaml").read_text())
+        assert service["kind"] == "InferenceService"
+        [container] = service["spec"]["predictor"]["containers"]
+        assert container["image"] == "registry/two:1"
+        assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
+        assert service["spec"]["predictor"]["minReplicas"] == 1
+    again = run_in(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / "out"))
+    assert again.status == 2
+    assert "is not an empty folder" in again.err
 
 
 def test_a_port_in_use_is_told(bundles: Path) -> None:

@@ -34,6 +34,7 @@ from steelyard.cli.data_options import (
     Tokenizer,
     Words,
 )
+from steelyard.cli.export import export_command
 from steelyard.cli.formats import Format
 from steelyard.cli.load import load_command
 from steelyard.cli.replay import replay_command
@@ -256,6 +257,7 @@ def report(
 
 app.command("serve")(serve_command)
 app.command("load")(load_command)
+app.command("export")(export_command)
 app.command("replay")(replay_command)
 
 
