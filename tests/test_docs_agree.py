@@ -24,7 +24,10 @@ from steelyard.cli.load_run import TOKEN
 from steelyard.cli.settings import FROM_ENVIRONMENT, PLACES, PREFIX
 from steelyard.cluster.node import WORK
 
-COMMANDS = ("weigh", "demo", "decide", "check", "explain", "report", "serve", "load", "export", "replay", "config", "doctor")
+COMMANDS = (
+    *("weigh", "demo", "decide", "check", "explain", "report"),
+    *("serve", "load", "replay", "export", "config", "doctor"),
+)
 CHECKED = (*READMES, *GUIDES, ROOT / "docs" / "design.md")
 
 
