@@ -93,7 +93,9 @@ class Http:
 
 def _not_allowed(method: str, path: str, allowed: Sequence[str]) -> HttpFailure:
     names = ", ".join((*allowed, "HEAD") if "GET" in allowed else allowed)
-    return HttpFailure(405, f"{shown(method)} is not for {shown(path)}", names, ((b"allow", names.encode()),))
+    return HttpFailure(
+        405, f"{shown(method)} is not for {shown(path)}", f"allowed: {names}", ((b"allow", names.encode()),)
+    )
 
 
 def _fields(query: bytes) -> Mapping[str, str]:

@@ -64,9 +64,9 @@ def found(path: str) -> tuple[Handlers, str, str] | None:
     if len(parts) > 3 and parts[:3] == _MODELS and path not in SERVER:
         name, version, verb = parts[3], "", parts[4:]
         if len(verb) > 1 and verb[0] == "versions":
-            version, verb = verb[1], verb[2:]
-        handlers = MODEL.get(verb[0] if verb else "") if len(verb) < 2 else None
-        return None if handlers is None else (handlers, _checked(name), _checked_version(version))
+            version, verb = _checked_version(verb[1]), verb[2:]
+        handlers = MODEL.get("/".join(verb)) if verb != [""] else None
+        return None if handlers is None else (handlers, _checked(name), version)
     if len(parts) == 6 and parts[:4] == _CHANGES and parts[5] in CHANGE:
         return CHANGE[parts[5]], _checked(parts[4]), ""
     handlers = SERVER.get(path)
@@ -84,7 +84,7 @@ def _checked(name: str) -> str:
 
 
 def _checked_version(version: str) -> str:
-    if version and not (version.isascii() and version.isdigit() and len(version) <= _LONGEST_VERSION):
+    if not (version.isascii() and version.isdigit() and len(version) <= _LONGEST_VERSION):
         raise UnknownModel(f"{shown(version)} is no version of a model", "versions are numbers from 1 on")
     return version
 

@@ -1,0 +1,80 @@
+"""A server in a thread of this process, on a port that was free."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from steelyard.serve.asgi import Application
+from steelyard.serve.connections import Connections
+from steelyard.serve.http import Http
+
+PATIENCE_S = 20
+
+
+@contextmanager
+def serving_here(http: Http, read_s: float = 30.0, head_s: float = 10.0, most: int = 4096) -> Iterator[int]:
+    """The port."""
+    opened = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        Application(http, read_s),
+        http=Connections(most, head_s),  # type: ignore[arg-type]
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=PATIENCE_S,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+    thread.start()
+    try:
+        yield opened.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        opened.close()
+        assert not thread.is_alive()
+
+
+class Connection:
+    """A client's connection that is kept."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Status and body."""
+        raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        self._connection.request(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+        return self.answer()
+
+    def answer(self) -> tuple[int, Any]:
+        """Of a request that was sent."""
+        reply = self._connection.getresponse()
+        read = reply.read()
+        return reply.status, json.loads(read) if read else None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def raw_connection(port: int) -> socket.socket:
+    """A connection on which anything can be sent."""
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What comes until the server hangs up."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
