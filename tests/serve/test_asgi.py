@@ -36,6 +36,11 @@ def wait_until(is_so: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def answer_later(model: FakeModel) -> None:
+    time.sleep(2 * SLOW)
+    model.answer_held()
+
+
 @pytest.fixture
 def models() -> FakeRepository:
     return FakeRepository()
@@ -244,7 +249,7 @@ def test_what_is_under_way_is_answered_before_the_server_ends(models: FakeReposi
             asked = pool.submit(client.ask, "POST", INFER, request())
             wait_until(lambda: model.asked)
             pool_end = ThreadPoolExecutor(1)
-            pool_end.submit(lambda: (time.sleep(2 * SLOW), model.answer_held()))
+            pool_end.submit(answer_later, model)
         assert asked.result(PATIENCE_S)[0] == 200
         client.close()
         pool_end.shutdown()

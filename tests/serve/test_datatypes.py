@@ -47,7 +47,7 @@ def test_numbers_survive_the_wire_bit_by_bit(data: Any) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)))))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_texts_survive_the_wire(texts: list[str]) -> None:
     array = np.array([*texts, None], dtype=object)[:-1]
     kind = DATATYPES["BYTES"]

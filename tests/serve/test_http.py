@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -338,7 +338,7 @@ def test_answers_are_compressed_as_asked(accepts: str, encoding: bytes | None) -
     plain = client.ask("POST", "/v2/models/mixed/infer", request)
     reply = client.ask("POST", "/v2/models/mixed/infer", request, accept_encoding=accepts)
     assert dict(reply.headers).get(b"content-encoding") == encoding
-    undo = {b"gzip": gzip.decompress, b"deflate": zlib.decompress}.get(encoding or b"", bytes)
+    undo: Callable[[bytes], bytes] = {b"gzip": gzip.decompress, b"deflate": zlib.decompress}.get(encoding or b"", bytes)
     assert undo(reply.body) == plain.body
     assert dict(reply.headers)[b"content-length"] == b"%d" % len(reply.body)
     assert b"content-encoding" not in dict(client.ask("GET", "/openapi.json", accept_encoding=accepts).headers)

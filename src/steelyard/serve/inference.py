@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Inference:
     def reply(self, answered: Answered) -> Reply:
         """What the client is told of the answer."""
         outputs: list[OutputTensor] = []
-        raws: list[bytes | Array] = []
+        raws: list[Any] = []
         for wanted in self._wanted:
             outputs.append(self._output(wanted, answered.outputs[wanted.place], raws))
         head = json_body.encode(
@@ -80,7 +80,7 @@ class Inference:
         more = (BINARY_TYPE, (binary_body.LENGTH_HEADER, b"%d" % len(head)))
         return self._sent(b"".join((head, *raws)), more)
 
-    def _output(self, wanted: Wanted, array: Array, raws: list[bytes | Array]) -> OutputTensor:
+    def _output(self, wanted: Wanted, array: Array, raws: list[Any]) -> OutputTensor:
         """How one output is told; its bytes are added to `raws` where they follow the JSON."""
         spec = self._metadata.outputs[wanted.place]
         name, kind = spec.name, DATATYPES[spec.datatype]

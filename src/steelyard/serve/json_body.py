@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from types import GenericAlias
 from typing import Annotated, Any
 
 import msgspec
@@ -116,7 +117,7 @@ def decode(body: bytes | memoryview) -> InferRequest:
 
 
 _RANGES = {
-    name: Annotated[int, msgspec.Meta(ge=int(np.iinfo(each.dtype).min), le=int(np.iinfo(each.dtype).max))]
+    name: Annotated[int, msgspec.Meta(ge=int(np.iinfo(each.dtype.str).min), le=int(np.iinfo(each.dtype.str).max))]
     for name, each in DATATYPES.items()
     if each.kind in "iu" and each.size < 8
 }
@@ -132,9 +133,9 @@ _ELEMENTS: dict[str, Any] = {
 
 @functools.cache
 def _numbers(name: str, depth: int) -> msgspec.json.Decoder[list[Any]]:
-    kind = _ELEMENTS[name]
+    kind: Any = _ELEMENTS[name]
     for _ in range(depth):
-        kind = list[kind]
+        kind = GenericAlias(list, kind)
     return msgspec.json.Decoder(kind)
 
 

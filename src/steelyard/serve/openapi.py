@@ -163,10 +163,11 @@ def document() -> dict[str, Any]:
 
 
 def _with_versions() -> Iterator[tuple[str, str, str, str, str]]:
-    for method, path, *rest in _OPERATIONS:
-        yield method, path, *rest
+    for operation in _OPERATIONS:
+        yield operation
+        method, path, summary, asks, answers = operation
         if path.startswith("/v2/models/{model}"):
-            yield method, path.replace("{model}", "{model}/versions/{version}"), *rest
+            yield method, path.replace("{model}", "{model}/versions/{version}"), summary, asks, answers
 
 
 def _operation(path: str, summary: str, asks: str, answers: str) -> dict[str, Any]:
