@@ -6,12 +6,15 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from steelyard.records.engine import Array
 from steelyard.records.model import TensorInfo
 from steelyard.records.signature import Signature
 from steelyard.scheduling import Single, profile_of
 from steelyard.serve.history import History
 from steelyard.serve.opening import Options
+from steelyard.serve.parts import Row
 from steelyard.serve.repository import Repository
 from steelyard.serve.requests import Metadata
 from steelyard.serve.served import Promise, Resident, ServedModel
@@ -73,6 +76,12 @@ class Made:
             model.statistics.answered(each / 4, each)
         model.statistics.batch(VARIANTS[rung][0], len(took_s), 0.0001, max(took_s) / 2, 0.0)
         model.recent.note(rung, len(took_s), why)
+
+    def compared(self, rung: int, disagrees: bool, name: str = "digits") -> None:
+        """An item that this rung answered was answered by the best one as well."""
+        scores = np.eye(2, dtype=np.float32)
+        answered = Row([scores[:1]], 0, VARIANTS[rung][0])
+        self.model(name).shadow.compare(answered, Row([scores[1:] if disagrees else scores[:1]], 0, VARIANTS[0][0]))
 
     def second(self) -> None:
         """A second went by."""

@@ -123,6 +123,10 @@ def test_long_texts_are_cut() -> None:
     assert len(told["model"]) == 201
 
 
+def test_what_is_no_text_is_told_all_the_same() -> None:
+    assert line("cannot read %s", "a\udcffb")["event"] == "cannot read a\\udcffb"
+
+
 def test_a_message_that_does_not_fit_its_arguments_is_still_told() -> None:
     assert line("%d items", "many")["event"] == "%d items"
 

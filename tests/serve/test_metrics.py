@@ -136,6 +136,13 @@ def test_what_stands_now_is_told(made: Made) -> None:
     assert value(made, "steelyard_variant_quality", variant="int8-nncf") == 0.9
 
 
+def test_disagreement_in_the_shadow_is_counted_by_variant(made: Made) -> None:
+    made.compared(2, disagrees=True)
+    made.compared(2, disagrees=False)
+    assert value(made, "steelyard_shadow_items_total", variant="distilled") == 2
+    assert value(made, "steelyard_shadow_disagreements_total", variant="distilled") == 1
+
+
 def test_a_new_version_has_series_of_its_own_and_an_unloaded_model_has_none(made: Made) -> None:
     made.batch(0, [0.01])
     made.second()
@@ -159,13 +166,15 @@ def test_every_metric_has_a_help_and_a_unit_where_it_measures(made: Made) -> Non
 
 def test_the_dashboard_asks_only_for_what_is_there(made: Made) -> None:
     made.busy(3)
+    made.compared(2, disagrees=True)
     there = {sample.name for family in families(made) for sample in family.samples}
     asked = set(OURS.findall(" ".join(expressions(json.loads(DASHBOARD.read_text(encoding="utf-8"))))))
     assert len(asked) > 15
     assert asked - there == set()
-    missing = {name for name in there if name.startswith("steelyard_")} - asked
+    families_asked = {re.sub("_(total|bucket|sum|count)$", "", name) for name in asked}
+    missing = {family.name for family in families(made) if family.name.startswith("steelyard_")} - families_asked
     # Shown through something else: a cost per variant by what was served, shares by the rate of items.
-    assert missing <= {"steelyard_variant_share", "steelyard_variant_cost_per_thousand"}
+    assert missing == {"steelyard_variant_share", "steelyard_variant_cost_per_thousand"}
 
 
 def expressions(node: Any) -> list[str]:

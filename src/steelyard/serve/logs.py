@@ -69,6 +69,7 @@ class _Told:
         for each in self._hidden:
             text = text.replace(each, HIDDEN)
         text = _CREDENTIALS.sub(rf"\1{HIDDEN}", text)
+        text = text.encode(errors="backslashreplace").decode()  # names of files may hold what is no text
         return text if len(text) <= longest else f"{text[:longest]}…"
 
 
@@ -85,7 +86,8 @@ class _Lines(logging.Formatter):
         line |= told.fields
         if told.error:
             line["error"] = told.error
-        return msgspec.json.encode(line).decode()
+        # Some programs take other characters than \n for the end of a line, too; JSON lets them stand.
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(line).decode())
 
 
 class _Text(logging.Formatter):

@@ -44,7 +44,7 @@ class Tracing:
         if not self._every and not _is_sampled(traceparent):
             return caller
         context = self._propagator.extract({"traceparent": traceparent} if traceparent else {})
-        told = {"steelyard.model": model, "steelyard.version": version, "steelyard.items": items}
+        told: dict[str, str | int] = {"steelyard.model": model, "steelyard.version": version, "steelyard.items": items}
         span = self._tracer.start_span(f"infer {model}", context, SpanKind.SERVER, told)
         return _Traced(caller, span) if span.is_recording() else caller
 
