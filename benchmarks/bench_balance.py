@@ -121,8 +121,7 @@ def against_rivals(ladders: list[Known], named: dict[str, Day], peak: float, see
         for name in rivals(of):
             cells = []
             for times in table.values():
-                policy = rivals(of)[name]
-                outcome = replay(times, of.ladder, policy, policy.admits)
+                outcome = replay(times, of.ladder, rivals(of)[name])
                 cells.append(f"{outcome.violations:.2%}, {loss(of, outcome.quality):.2f}")
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

@@ -21,7 +21,7 @@ from steelyard.records.machine import Price
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.plan import Plan, SearchFigures
 from steelyard.records.requirements import Latency, Requirements
-from steelyard.scheduling import ALL, Choice, Single, profile, profile_of
+from steelyard.scheduling import ALL, Choice, profile, profile_of
 from steelyard.serve.ladder import figures_of, ladder_of
 from steelyard.simulation import STRETCHES, Outcome, replay, static
 from steelyard.switching import Controller, Ladder, Rung
@@ -82,6 +82,9 @@ class InTurn:
     def expected_s(self, choice: Choice) -> float:
         return 0.0
 
+    def admits(self, now: float, waiting: int) -> float:
+        return 0.0
+
 
 def test_the_policy_hears_the_time_what_waits_and_how_long_its_batches_took() -> None:
     policy = InTurn(2)
@@ -96,16 +99,21 @@ def test_the_policy_hears_the_time_what_waits_and_how_long_its_batches_took() ->
     assert outcome.switches == 2
 
 
-def test_those_that_are_not_let_in_are_violations_and_counted_by_what_waits_then() -> None:
-    seen = []
+class AtMostTwo(InTurn):
+    """Lets nobody in while two wait; notes who asked."""
 
-    def at_most_two(now: float, waiting: int) -> float:
-        seen.append((now, waiting))
+    asked: tuple[tuple[float, int], ...] = ()
+
+    def admits(self, now: float, waiting: int) -> float:
+        self.asked += ((now, waiting),)
         return 0.0 if waiting < 2 else 1.0
 
-    outcome = replay(at(0, 1, 2, 3, 11), PAIR, Single(SLOW.profile), at_most_two)
-    assert seen == [(0.0, 0), (0.001, 0), (0.002, 1), (0.003, 2), (0.011, 0)]
-    assert (outcome.refused, sum(outcome.answered), outcome.violations) == (1, 4, 0.2)
+
+def test_those_that_are_not_let_in_are_violations_and_counted_by_what_waits_then() -> None:
+    policy = AtMostTwo(1)
+    outcome = replay(at(0, 1, 2, 3, 11), PAIR, policy)
+    assert policy.asked == ((0.0, 0), (0.001, 0), (0.002, 1), (0.003, 2), (0.011, 1))
+    assert (outcome.refused, sum(outcome.answered), outcome.violations) == (1, 4, 0.6)  # two come last and are late
 
 
 def test_a_cost_that_is_not_known_is_not_made_up() -> None:
@@ -121,10 +129,8 @@ def test_a_day_without_requests_is_none() -> None:
 
 def test_without_a_policy_the_controller_serves_and_admits() -> None:
     burst = np.linspace(0, 1e-4, 40)
-    outcome = replay(burst, PAIR)
-    plain = replay(burst, PAIR, Controller(PAIR))
-    assert outcome.refused > 0 == plain.refused
-    assert outcome.late <= plain.late
+    assert replay(burst, PAIR) == replay(burst, PAIR, Controller(PAIR))
+    assert replay(burst, PAIR).refused > 0
     assert static(burst, PAIR, 1, admission=True).refused > 0
     assert static(burst, PAIR, 1).refused == 0
 

@@ -7,7 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heapreplace
 
@@ -26,9 +26,6 @@ Ints = npt.NDArray[np.int64]
 QUANTILES = 101
 STRETCHES = 200
 """The queue is told in so many stretches of equal length."""
-
-Admits = Callable[[float, int], float]
-"""(now, waiting) → 0 to let a request in, else when it should come again."""
 
 
 class Outcome(Record):
@@ -73,11 +70,6 @@ class Outcome(Record):
         return sum(self.answered) / self.batches
 
 
-def everyone(now: float, waiting: int) -> float:  # noqa: ARG001
-    """Lets all requests in."""
-    return 0.0
-
-
 @dataclass
 class _Course:
     """What happened, in the order of the batches."""
@@ -90,24 +82,19 @@ class _Course:
     rungs: list[int] = field(default_factory=list)
 
 
-def replay(
-    times: Floats, ladder: Ladder, policy: Policy | None = None, admits: Admits | None = None, seed: int = 0
-) -> Outcome:
+def replay(times: Floats, ladder: Ladder, policy: Policy | None = None, seed: int = 0) -> Outcome:
     """What becomes of requests that arrive at these rising times.
 
-    Without a policy the ladder's own controller chooses, and lets in whom it can serve in time; a policy that is given
-    lets everyone in unless `admits` says otherwise. Times of batches are drawn from what was measured (from the
-    profile, without a spread, where a rung has no measurements); equal seeds give equal luck, as in `capacity`.
-    Raises ValueError without arrivals.
+    Without a policy the ladder's own controller chooses, and lets in whom it can serve in time. Times of batches are
+    drawn from what was measured (from the profile, without a spread, where a rung has no measurements); equal seeds
+    give equal luck, as in `capacity`. Raises ValueError without arrivals.
     """
     if not len(times):
         raise ValueError("expected at least one arrival")
-    if policy is None:
-        policy = Controller(ladder)
-        admits = admits or policy.admits
+    policy = Controller(ladder) if policy is None else policy
     luck: list[int] = np.random.default_rng(seed).integers(0, DRAWS, len(times)).tolist()
     drawn = [[[], *_table(ladder, rung)] for rung in range(len(ladder.rungs))]
-    course = _run(times.tolist(), ladder, drawn, policy, admits or everyone, luck)
+    course = _run(times.tolist(), ladder, drawn, policy, luck)
     return _told(course, times, ladder)
 
 
@@ -134,7 +121,6 @@ def _run(
     ladder: Ladder,
     drawn: Sequence[Sequence[Sequence[float]]],
     policy: Policy,
-    admits: Admits,
     luck: list[int],
 ) -> _Course:
     """Event by event: a worker frees, those that came meanwhile are let in or not, it takes a batch.
@@ -142,7 +128,8 @@ def _run(
     `luck` holds for each request that is let in which of the equally likely times a batch meets that it leads.
     """
     course = _Course()
-    came, choose, observe, bound = course.came, policy.choose, policy.observe, ladder.bound_s
+    came, bound = course.came, ladder.bound_s
+    choose, observe, admits = policy.choose, policy.observe, policy.admits
     free: list[tuple[float, int, int, float]] = [(0.0, 0, 0, 0.0)] * ladder.workers
     """When each worker is free, and the rung, size and seconds of the batch that it then has served."""
     last, arrived, first, now = len(times), 0, 0, 0.0
