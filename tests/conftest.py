@@ -62,9 +62,12 @@ def models(mirror: Path) -> Path:
     return mirror.parent / "models"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; skipped where there is none, but never in CI."""
+    """Debian's Chromium; skipped where there is none, but never in CI.
+
+    Playwright keeps an event loop running in this thread meanwhile, in which no test of another module can start one.
+    """
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium")

@@ -20,9 +20,10 @@ PATIENCE_S = 120
 class Running:
     """A server that answers."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, grpc_port: int) -> None:
         self.process = process
         self.port = port
+        self.grpc_port = grpc_port
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -56,7 +57,7 @@ class Running:
 @contextmanager
 def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Running]:
     """A server of bundles in `folder`, on a port that was free."""
-    command = [*COMMAND, "serve", *arguments, "--port", "0", "--format", "json"]
+    command = [*COMMAND, "serve", *arguments, "--port", "0", "--grpc-port", "0", "--format", "json"]
     errors = (folder / "server.err").open("w+")
     process = subprocess.Popen(
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, stderr=errors, text=True
@@ -65,7 +66,8 @@ def serving(folder: Path, *arguments: str, **environment: str) -> Iterator[Runni
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, (folder / "server.err").read_text()
-        yield Running(process, json.loads(line)["http"]["port"])
+        told = json.loads(line)
+        yield Running(process, told["http"]["port"], told["grpc"]["port"])
     finally:
         process.kill()
         process.wait()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import yaml
@@ -19,6 +20,7 @@ import yaml
 import networks
 from command import run_in
 from serving_server import serving
+from steelyard.serve import inference_pb2 as pb
 
 ITEMS = 300
 
@@ -144,13 +146,38 @@ def test_it_is_loaded_and_watched_by_our_own_tools(bundles: Path) -> None:
         connection.close()
 
 
+def test_grpc_answers_beside_http(bundles: Path) -> None:
+    token = "y" * 20
+    with (
+        serving(bundles, "plan", STEELYARD_TOKEN=token) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        asked = some(2)
+        request = pb.ModelInferRequest(model_name="two")
+        for name, array in asked.items():
+            request.inputs.add(name=name, datatype="FP32", shape=list(array.shape))
+            request.raw_input_contents.append(array.tobytes())
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=pb.ModelInferRequest.SerializeToString,
+            response_deserializer=pb.ModelInferResponse.FromString,
+        )
+        with pytest.raises(grpc.RpcError) as refused:
+            infer(request)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        answer = infer(request, metadata=[("authorization", f"Bearer {token}")])
+        place = [output.name for output in answer.outputs].index("logits")
+        logits = np.frombuffer(answer.raw_output_contents[place], np.float32).reshape(2, 6)
+        assert np.allclose(logits, right(**asked), atol=0.2)
+
+
 def test_another_day_is_replayed(bundles: Path) -> None:
     words = ("--bundle", "plan", "--rate", "50/s", "--duration", "60s")
     ran = run_in(bundles, "replay", "gamma:4", *words, "--format", "json")
     assert ran.status == 0, ran.err
     assert ran.json["requests"] == 3000
     assert ran.json["rows"][0]["name"] == "switching"
-    shown = run_in(bundles, "replay", "gamma:4", *words)
+    shown = run_in(bundles, "replay", "gamma:4", *words, COLUMNS="200")
     assert "late or refused" in shown.out
     hopeless = run_in(bundles, "replay", "poisson", *words, "--p99.9", "0.001ms")
     assert hopeless.status == 3

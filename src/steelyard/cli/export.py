@@ -20,7 +20,9 @@ class To(StrEnum):
 
 def export_command(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
-    to: Annotated[To, typer.Option("--to", help="docker: an image; kserve: an image and an InferenceService.")],
+    to: Annotated[
+        To, typer.Option("--to", help="docker: an image; kserve: an image and an InferenceService.")
+    ] = To.docker,
     out: Annotated[Path, typer.Option(help="An empty folder, or one that is not there yet.")] = Path("export"),
     name: Annotated[str, typer.Option(help="Of the model; that of its file unless said.")] = "",
     image: Annotated[str, typer.Option(help="Of the image, with its registry and tag.")] = "",

@@ -19,6 +19,9 @@ def serve_command(
     ],
     host: Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=ADDRESS)] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Of HTTP; 0: any that is free.", rich_help_panel=ADDRESS)] = 8000,
+    grpc_port: Annotated[
+        int, typer.Option(help="Of gRPC; 0: any that is free; -1: no gRPC.", rich_help_panel=ADDRESS, min=-1)
+    ] = 8001,
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Run every model in processes of its own.", rich_help_panel=MODELS)
     ] = False,
@@ -51,7 +54,7 @@ def serve_command(
         Format.human
     ),
 ) -> None:
-    """Serve bundles behind the Open Inference Protocol, over HTTP.
+    """Serve bundles behind the Open Inference Protocol, over HTTP and gRPC.
 
     SIGTERM ends it: what waits is answered first. SIGHUP opens all bundles anew; requests go on meanwhile, and a bundle
     that cannot be opened changes nothing.
@@ -63,6 +66,7 @@ def serve_command(
     settings = Served(
         host=host,
         port=port,
+        grpc_port=None if grpc_port < 0 else grpc_port,
         isolate=isolate,
         switch=switch,
         most_waiting=queue,

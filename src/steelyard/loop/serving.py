@@ -12,6 +12,7 @@ from steelyard.bundle import read_plan
 from steelyard.errors import CandidateFailure, UsageError
 from steelyard.records.base import Record
 from steelyard.serve.addresses import check_reach, listening, token_of
+from steelyard.serve.grpc_server import GrpcServer
 from steelyard.serve.guards import LOOPBACK, MOST_BODY, Guards
 from steelyard.serve.history import History
 from steelyard.serve.http import Http
@@ -20,7 +21,7 @@ from steelyard.serve.logs import start_logging
 from steelyard.serve.metrics import metrics_page
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
-from steelyard.serve.server import Server
+from steelyard.serve.server import DRAIN_S, Server
 
 
 class Served(Record):
@@ -29,6 +30,8 @@ class Served(Record):
     host: str = "127.0.0.1"
     port: int = 8000
     """0: any that is free."""
+    grpc_port: int | None = 8001
+    """0: any that is free; None: no gRPC."""
     token_file: Path | None = None
     hosts: tuple[str, ...] = ()
     """Names that clients may call the server by, besides those of its own machine."""
@@ -66,6 +69,7 @@ class Started(Record):
     """What a server tells once it is ready."""
 
     http: Address
+    grpc: Address | None
     models: tuple[StartedModel, ...]
 
 
@@ -93,14 +97,27 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
     try:
         for name in folders:
             _load(repository, name)
+        grpc = None if settings.grpc_port is None else _grpc(repository, token, settings)
         history.start()
-        on_start(Started(http=_address(opened), models=tuple(_told(repository, folders))))
+        on_start(
+            Started(
+                http=_address(opened),
+                grpc=None if grpc is None else Address(host=settings.host, port=grpc.start()),
+                models=tuple(_told(repository, folders)),
+            )
+        )
     except BaseException:
         opened.close()
         history.close()
         repository.close(drain=False)
         raise
-    Server(repository, Http(repository, guards, pages), opened, [history.close]).run()
+    closers = [history.close] if grpc is None else [lambda: grpc.stop(DRAIN_S), history.close]
+    Server(repository, Http(repository, guards, pages), opened, closers).run()
+
+
+def _grpc(repository: Repository, token: str | None, settings: Served) -> GrpcServer:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return GrpcServer(repository, token, f"{host}:{settings.grpc_port}", settings.most_body)
 
 
 def named(bundles: Sequence[str]) -> Mapping[str, Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,8 +18,6 @@ from steelyard.serve import grpc_unlisted
 from steelyard.serve.grpc_service import SERVICE, Context, Method, Service
 from steelyard.serve.guards import MOST_BODY
 from steelyard.serve.offered import Models
-
-log = logging.getLogger(__name__)
 
 MOST_CALLS = 4096
 MOST_CONNECTIONS = 4096

@@ -107,9 +107,9 @@ class ServedModel:
     def ask(self, asked: Asked, caller: Caller[Answered]) -> Asking:
         """Put a request into the queue; what comes back can withdraw it.
 
-        Raises Overloaded when it is not let in, InputError when no resident variant satisfies it. What is asked in one
-        turn of an event loop is served together, and by the loop itself when that takes no longer than waking another
-        thread would.
+        Raises Overloaded when it is not let in, InputError when no resident variant satisfies it. A caller that asks
+        from an event loop, and waits there, says so by an attribute `loop`: what is asked in one turn of the loop is
+        served together, and by the loop itself when that takes no longer than waking another thread would.
         """
         now = time.monotonic()
         allowed = self._allowed(asked)
@@ -121,10 +121,11 @@ class ServedModel:
             for place in range(asked.items)
         ]
         asking.leave = lambda: self._withdraw(tickets)
-        if asked.timeout_s < math.inf or asked.priority:
+        loop: asyncio.AbstractEventLoop | None = getattr(caller, "loop", None)
+        if loop is None or asked.timeout_s < math.inf or asked.priority:
             self._put(tickets, now + asked.timeout_s)
         else:
-            self._gather(tickets)
+            self._gather(tickets, loop)
         return asking
 
     def _admit(self, now: float, items: int) -> None:
@@ -137,13 +138,8 @@ class ServedModel:
             told = f"{waiting - items:,} requests wait already"
             raise Overloaded(told, "try again later", retry_after_s=wait_s or self.backlog_s())
 
-    def _gather(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
-        """Wait for what else comes in this turn of the event loop, if there is one."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._put(tickets, math.inf)
-            return
+    def _gather(self, tickets: Sequence[Ticket[Item, Row]], loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for what else comes in this turn of the loop."""
         arrived = self._arrived.setdefault(loop, [])
         if not arrived:
             loop.call_soon(self._serve_arrived, loop)

@@ -34,7 +34,7 @@ class Server:
     http: Http
     listening: socket.socket
     closers: list[Callable[[], None]] = field(default_factory=list)
-    """Called once no more requests are under way."""
+    """Called once no more requests come over HTTP, before the models are let go of."""
 
     def run(self) -> None:
         """Blocks until the end. The models are loaded already."""
@@ -62,9 +62,9 @@ class Server:
             ):
                 runner.run(self._until_the_end(server))
         finally:
-            self.repository.close()
             for close in self.closers:
                 close()
+            self.repository.close()
             log.info("ended")
 
     async def _until_the_end(self, server: uvicorn.Server) -> None:

@@ -53,7 +53,7 @@ class Shadow:
             return []
         with self._lock:
             self._owed = min(self._owed + self.share * items, MOST_UNDER_WAY)
-            count = min(int(self._owed), items, MOST_UNDER_WAY - self._under_way)
+            count = min(int(self._owed + 1e-9), items, MOST_UNDER_WAY - self._under_way)
             self._owed -= max(count, 0)
             self._under_way += max(count, 0)
         return [place * items // count for place in range(count)] if count > 0 else []

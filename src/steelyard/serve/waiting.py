@@ -71,6 +71,11 @@ class Waiting:
         self.watch: asyncio.Task[None] | None = None
         """That, once it is worth it."""
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where it waits, and where its request was asked."""
+        return self._desk.loop
+
     def begin(self) -> bool:
         """Whether somebody still waits."""
         return not self.is_left
@@ -96,12 +101,12 @@ class Desk:
     """Where all requests of one event loop wait. Made on that loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._ready: deque[Waiting] = deque()
         self._is_called = False
         """The loop will look at what is ready."""
-        self._overdue: Overdue[Waiting] = Overdue(self._loop, LOOK_AFTER_S, self._start_to_watch)
+        self._overdue: Overdue[Waiting] = Overdue(self.loop, LOOK_AFTER_S, self._start_to_watch)
 
     async def answered(self, pending: Pending, gone: Callable[[], Awaitable[object]]) -> Reply | None:
         """The reply; None: the client left, which `gone` waits for. What still waits is withdrawn then."""
@@ -120,7 +125,7 @@ class Desk:
 
     async def _wait(self, waiting: Waiting, under_way: Withdrawable, gone: Callable[[], Awaitable[object]]) -> None:
         waiting.watching = lambda: _watch(waiting, under_way, gone)
-        waiting.future = self._loop.create_future()
+        waiting.future = self.loop.create_future()
         self._overdue.began(waiting)
         try:
             await waiting.future
@@ -141,7 +146,7 @@ class Desk:
         self._ready.append(waiting)
         if not self._is_called:  # set back before what is ready is looked at: nothing is overlooked
             self._is_called = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            self.loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         self._is_called = False
@@ -150,7 +155,7 @@ class Desk:
 
     def _start_to_watch(self, waiting: Waiting) -> None:
         if waiting.watching is not None:
-            waiting.watch = self._loop.create_task(waiting.watching())
+            waiting.watch = self.loop.create_task(waiting.watching())
 
 
 async def _watch(waiting: Waiting, under_way: Withdrawable, gone: Callable[[], Awaitable[object]]) -> None:

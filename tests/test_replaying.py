@@ -63,6 +63,11 @@ def test_two_workers_by_hand() -> None:
     assert outcome.busy == pytest.approx((10 + 10 + 12 + 10) / 2 / 40)
 
 
+def test_a_worker_that_has_long_been_idle_does_not_serve_before_they_come() -> None:
+    two = Ladder(rungs=(fixed("single", 0.9, 10),), bound_s=0.025, workers=2)
+    assert static(at(50, 50), two, 0).latency_ms[::50] == pytest.approx((10, 10, 10))
+
+
 class InTurn:
     """The rungs one after the other, one request at a time; notes what it hears."""
 
