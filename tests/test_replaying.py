@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from steelyard.records.base import from_json, to_json
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price
 from steelyard.records.measurement import ServiceTime
-from steelyard.records.plan import Plan, SearchFigures
+from steelyard.records.plan import Plan, SearchFigures, Weighed
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.scheduling import ALL, Choice, profile, profile_of
 from steelyard.serve.ladder import figures_of, ladder_of
@@ -226,6 +227,27 @@ def test_the_rungs_are_the_variants_of_the_front_with_as_many_workers() -> None:
         assert rung.profile == profile(figures.service, 0.9, 8)
         assert figures.cost.per_million is not None
         assert rung.cost_per_thousand == pytest.approx(figures.cost.per_million / 1000)
+
+
+def renamed(entry: Weighed, variant: str) -> Weighed:
+    assert entry.figures is not None
+    chosen = msgspec.structs.replace(entry.figures.candidate, variant=variant)
+    return msgspec.structs.replace(entry, figures=msgspec.structs.replace(entry.figures, candidate=chosen))
+
+
+def test_what_breaks_a_requirement_stands_in_for_no_variant_of_the_front() -> None:
+    plan = a_plan()
+    assert next(one.verdict for one in plan.candidates if one.id == WRONG.id) == "fails"
+    bold = tuple(renamed(one, "middle") if one.id == WRONG.id else one for one in plan.candidates)
+    assert ladder_of(msgspec.structs.replace(plan, candidates=bold)) == ladder_of(plan)
+
+
+def test_a_variant_that_is_not_on_the_front_is_not_in_the_bundle() -> None:
+    plan = a_plan()
+    front = tuple(one for one in plan.front if one != MIDDLE.id)
+    assert len(front) < len(plan.front)
+    names = [rung.name for rung in ladder_of(msgspec.structs.replace(plan, front=front)).rungs]
+    assert names == [rung.name for rung in ladder_of(plan).rungs if rung.name != "middle"]
 
 
 def test_another_bound_changes_the_promise_and_not_what_is_ready() -> None:
