@@ -28,6 +28,7 @@ from steelyard.scheduling import Single, profile_of
 from steelyard.serve import inference_pb2 as pb
 from steelyard.serve.grpc_failures import PUSHBACK
 from steelyard.serve.grpc_server import GrpcServer
+from steelyard.serve.grpc_unlisted import check
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
 from steelyard.serve.requests import Answered, Metadata, TensorSpec
@@ -577,6 +578,14 @@ def by_hand(port: int, path: bytes, *more: tuple[bytes, bytes]) -> None:
 
 
 # --- beginning and end ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.83.2", "0.99.0"])
+def test_a_grpcio_that_is_too_old_is_told(version: str) -> None:
+    with pytest.raises(UsageError, match=rf"needs grpcio 1\.84 or newer, got {version}"):
+        check(version)
+    check("1.84.0rc1")
+    check("2.0.0")
 
 
 def test_a_port_in_use_is_told(models: FakeRepository) -> None:

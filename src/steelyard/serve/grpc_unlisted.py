@@ -12,9 +12,14 @@ import asyncio
 import threading
 from typing import Any
 
+import grpc
 import grpc.aio
 from grpc._cython import cygrpc
 
+from steelyard.errors import UsageError
+
+OLDEST = (1, 84)
+"""Of grpcio: those before it do not serve calls that are registered, or not without hearing of others."""
 UNLISTED_S = 5
 """So long a call of another name waits until it is broken off."""
 MOST_PENDING = 16_384
@@ -34,7 +39,8 @@ class _Listed(cygrpc.AioServer):  # type: ignore[misc]
 
 
 def server(options: tuple[tuple[str, int], ...], **settings: Any) -> Any:
-    """As `grpc.aio.server`, which has no way to say what it is made of."""
+    """As `grpc.aio.server`, which has no way to say what it is made of. Raises UsageError when grpcio is too old."""
+    check(grpc.__version__)
     with _replacing:
         usual = cygrpc.AioServer
         cygrpc.AioServer = _Listed
@@ -42,3 +48,10 @@ def server(options: tuple[tuple[str, int], ...], **settings: Any) -> Any:
             return grpc.aio.server(options=options + OPTIONS, **settings)
         finally:
             cygrpc.AioServer = usual
+
+
+def check(version: str) -> None:
+    """Refuse a grpcio that would serve nothing."""
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise UsageError(f"gRPC needs grpcio {oldest} or newer, got {version}", f"pip install 'grpcio>={oldest}'")
