@@ -119,6 +119,8 @@ class Answers:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        self._is_called = False
+        """The loop will look at what is ready."""
         self._ready: deque[tuple[asyncio.Future[bytes], bytes | BaseException]] = deque()
 
     def put(self, future: asyncio.Future[bytes], answer: bytes | BaseException) -> None:
@@ -126,12 +128,13 @@ class Answers:
         if threading.get_ident() == self._thread:
             _deliver(future, answer)
             return
-        first = not self._ready
         self._ready.append((future, answer))
-        if first:
+        if not self._is_called:  # set back before what is ready is looked at: nothing is overlooked
+            self._is_called = True
             self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
+        self._is_called = False
         while self._ready:
             _deliver(*self._ready.popleft())
 

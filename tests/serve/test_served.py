@@ -79,7 +79,7 @@ def served(
     lower_is_better: bool = False,
 ) -> Iterator[ServedModel]:
     """Rung r has quality 0.9 − r/10 and costs 3 − r per thousand."""
-    residents = [Resident(f"v{r}", f"v{r}.test", 0.9 - r / 10, 3.0 - r, engine) for r, engine in enumerate(engines)]
+    residents = [Resident(f"v{r}", f"v{r}.test", 0.9 - r / 10, 3.0 - r, engine, 4) for r, engine in enumerate(engines)]
     policy = policy or Single(profile_of([1e-6] * 8))
     promise = Promise(10.0, 95, lower_is_better)
     model = ServedModel(METADATA, signature, residents, policy, workers, promise, most_waiting)

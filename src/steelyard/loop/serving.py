@@ -98,21 +98,19 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
         for name in folders:
             _load(repository, name)
         grpc = None if settings.grpc_port is None else _grpc(repository, token, settings)
-        history.start()
-        on_start(
-            Started(
-                http=_address(opened),
-                grpc=None if grpc is None else Address(host=settings.host, port=grpc.start()),
-                models=tuple(_told(repository, folders)),
-            )
+        started = Started(
+            http=_address(opened),
+            grpc=None if grpc is None else Address(host=settings.host, port=grpc.start()),
+            models=tuple(_told(repository, folders)),
         )
+        history.start()
     except BaseException:
         opened.close()
         history.close()
         repository.close(drain=False)
         raise
     closers = [history.close] if grpc is None else [lambda: grpc.stop(DRAIN_S), history.close]
-    Server(repository, Http(repository, guards, pages), opened, closers).run()
+    Server(repository, Http(repository, guards, pages), opened, lambda: on_start(started), closers).run()
 
 
 def _grpc(repository: Repository, token: str | None, settings: Served) -> GrpcServer:

@@ -56,7 +56,7 @@ def _inspected(path: Path, max_bytes: int) -> ModelInfo:
 
 
 def _parsed(path: Path, size: int) -> Any:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     if size > _LARGEST_MESSAGE:

@@ -167,11 +167,18 @@ class ServedModel:
             self._dispatcher.withdraw(ticket)
 
     def backlog_s(self) -> float:
-        """About how long what waits now keeps the workers busy."""
+        """About how long what waits now keeps the workers busy, served by the fastest variant."""
         waiting = max(1, self.waiting)
-        choice = self.policy.choose(time.monotonic(), waiting, 0.0)
-        seconds = self.policy.expected_s(choice)
-        return max(LEAST_RETRY_S, waiting / max(1, choice.size) * seconds / self.workers)
+        rung = self._fastest
+        size = min(waiting, max(1, self.residents[rung].max_batch))
+        seconds = self.policy.expected_s(Choice(size, rung))
+        return max(LEAST_RETRY_S, waiting / size * seconds / self.workers)
+
+    @property
+    def _fastest(self) -> int:
+        """The last rung that answers; what is there for the shadow alone comes after it."""
+        last = len(self.residents) - 1
+        return last - 1 if self.shadow.share and last and self.shadow.rung == last else last
 
     def _allowed(self, asked: Asked) -> int:
         """The rungs that may answer, as a mask. Raises InputError when there is none."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 DRAIN_S = 30
 """After being told to end, so long for what is under way."""
 KEEP_ALIVE_S = 60
+START_S = 0.01
+"""How often it is looked whether uvicorn has started: it tells nobody."""
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Server:
     repository: Repository
     http: Http
     listening: socket.socket
+    on_ready: Callable[[], None] = lambda: None
+    """Called once requests are answered and signals are heeded."""
     closers: list[Callable[[], None]] = field(default_factory=list)
     """Called once no more requests come over HTTP, before the models are let go of."""
 
@@ -70,7 +74,12 @@ class Server:
     async def _until_the_end(self, server: uvicorn.Server) -> None:
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        await server.serve(sockets=[self.listening])
+        serving = asyncio.create_task(server.serve(sockets=[self.listening]))
+        while not (server.started or serving.done()):
+            await asyncio.sleep(START_S)
+        if server.started:
+            self.on_ready()
+        await serving
 
     def _reload(self) -> None:
         threading.Thread(target=self._reload_all, name="reload", daemon=True).start()
