@@ -46,6 +46,12 @@ def test_too_slow_on_a_busy_machine_is_undecided_and_told_so() -> None:
     assert "the machine was busy while it was timed" in reason
 
 
+def test_what_no_quiet_machine_could_make_fast_enough_fails_on_a_busy_one_as_well() -> None:
+    decided = plan(evidence(REFERENCE, timed(500)), evidence(INT8, timed(250, ratio=1.9), worse=0.001))
+    assert decided.status == "infeasible"
+    assert outcome(decided)[0] == "fails"
+
+
 def test_what_is_in_time_even_on_a_busy_machine_may_be_chosen() -> None:
     decided = plan(evidence(REFERENCE, timed(5)), evidence(INT8, timed(1, ratio=1.9), worse=0.001))
     assert decided.chosen is not None

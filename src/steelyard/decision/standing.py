@@ -26,6 +26,9 @@ Stand = Literal["passes", "fails", "undecided", "failed", "not measured"]
 DISTURBED = 1.25
 """The reference this much slower beside a candidate than on its own: the machine was busy with something else."""
 
+MOST_SLOWED = 10.0
+"""Beside other load threads that spin run five to ten times as long; no timing is off by more than that."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -93,6 +96,15 @@ class Standing:
     def is_disturbed(self) -> bool:
         """Whether the machine was busy with something else while it was timed: it may well be faster."""
         return self.speed is not None and self.speed.reference_ratio > DISTURBED
+
+    @property
+    def _may_be_in_time(self) -> bool:
+        """Whether its quickest batch would be in time on a quiet machine, however much it was slowed down here."""
+        latency = self.requirements.latency
+        if latency is None or self.speed is None:
+            return True
+        quickest = min(one.quantiles_ms[0] for one in self.speed.service)
+        return quickest / MOST_SLOWED <= latency.bound_ms
 
     @cached_property
     def capacity_at_most(self) -> float:
@@ -182,7 +194,7 @@ class Standing:
             return "failed"
         if self.breaks:
             only_slow = not set(self.breaks) - {"latency", "budget"}
-            return "undecided" if only_slow and self.is_disturbed else "fails"
+            return "undecided" if only_slow and self.is_disturbed and self._may_be_in_time else "fails"
         if self.speed is None:
             return "not measured"
         return "undecided" if self.judgement and self.judgement.verdict == "undecided" else "passes"
