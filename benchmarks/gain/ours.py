@@ -25,12 +25,11 @@ from gain.bodies import Bodies
 from granian.server.embed import Server
 
 from steelyard.bundle import read_bundle
-from steelyard.records.engine import Session, SessionSettings
-from steelyard.runtimes import open_session
+from steelyard.records.engine import Session
 from steelyard.scheduling import PLANNED_QUANTILE, Choice, Profile, Single, profile, profile_of
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.dispatcher import Dispatcher, Ticket
-from steelyard.serve.processes import Isolation, ProcessSession, in_processes
+from steelyard.serve.opening import Options, open_resident
 
 LARGEST_BATCH = 32
 HERE_S = 0.0005
@@ -67,17 +66,8 @@ def of_bundle(folder: Path) -> Model:
     figures = bundle.plan.chosen_figures
     if figures is None:
         raise SystemExit("this endpoint needs a plan that was met")
-    chosen = figures.candidate
-    place = bundle.artefact(chosen.variant)
-    main = place / json.loads((place / "built.json").read_text())["main"]
-    plan = profile(figures.service, PLANNED_QUANTILE, chosen.max_batch)
-    workers = chosen.instances * chosen.streams
-    if in_processes(chosen, plan):
-        settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=chosen.streams)
-        session = ProcessSession(chosen.runtime, main, settings, chosen.instances, Isolation(memory_mb=8000))
-        return Model(session, workers, plan)
-    settings = SessionSettings(precision=chosen.precision, threads=chosen.threads, streams=workers)
-    return Model(open_session(chosen.runtime, main, settings), workers, plan)
+    plan = profile(figures.service, PLANNED_QUANTILE, figures.candidate.max_batch)
+    return Model(open_resident(bundle, figures, Options()).session, figures.candidate.workers, plan)
 
 
 class OliveSession:

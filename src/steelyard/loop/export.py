@@ -12,7 +12,7 @@ from steelyard.bundle import Bundle, read_bundle
 from steelyard.errors import BundleError, UsageError
 from steelyard.records.base import Record
 from steelyard.records.plan import Figures
-from steelyard.serve.ladder import figures_of, workers_of
+from steelyard.serve.ladder import figures_of
 from steelyard.serve.repository import check_name
 from steelyard.version import VERSION
 
@@ -73,7 +73,7 @@ def _shown(bundle: Bundle, chosen: Figures, name: str, image: str) -> dict[str, 
         "port": PORT,
         "version": VERSION,
         "replicas": plan.replicas or 1,
-        "cores": candidate.threads * workers_of(candidate),
+        "cores": candidate.threads * candidate.workers,
         "memory_mb": max(LEAST_MEMORY_MB, round(sum(each.memory_mb for each in figures_of(plan)) * SPARE_MEMORY)),
         "candidate": candidate.id,
         "summary": plan.summary,

@@ -33,6 +33,11 @@ class Chosen(Record):
     instances: int = 1
     """Processes that each open the model, with as many streams each."""
 
+    @property
+    def workers(self) -> int:
+        """Batches served side by side: the streams of all instances."""
+        return self.streams * self.instances
+
 
 class QualityFigures(Record):
     """Quality beside the reference, on the same items."""

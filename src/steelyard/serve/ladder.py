@@ -27,7 +27,7 @@ def ladder_of(plan: Plan, bound_s: float | None = None) -> Ladder:
     mine = _rung(plan, chosen)
     others = [_rung(plan, figures) for figures in _of_other_variants(plan, chosen)]
     kept = [other for other in others if not _replaces(other, mine, bound, lower)]
-    made = ordered([mine, *kept], bound, workers_of(chosen.candidate), lower_is_better=lower)
+    made = ordered([mine, *kept], bound, chosen.candidate.workers, lower_is_better=lower)
     return made if bound_s is None else msgspec.structs.replace(made, bound_s=bound_s)
 
 
@@ -36,11 +36,6 @@ def figures_of(plan: Plan) -> tuple[Figures, ...]:
     chosen = _chosen(plan)
     by_variant = {one.candidate.variant: one for one in (*_of_other_variants(plan, chosen), chosen)}
     return tuple(by_variant[rung.name] for rung in ladder_of(plan).rungs)
-
-
-def workers_of(candidate: Chosen) -> int:
-    """Batches that it serves side by side."""
-    return candidate.streams * candidate.instances
 
 
 def _chosen(plan: Plan) -> Figures:
@@ -74,7 +69,7 @@ def _of_other_variants(plan: Plan, chosen: Figures) -> list[Figures]:
 
 
 def _beside(one: Chosen, chosen: Chosen) -> bool:
-    return one.variant != chosen.variant and workers_of(one) == workers_of(chosen) and one.machine == chosen.machine
+    return one.variant != chosen.variant and one.workers == chosen.workers and one.machine == chosen.machine
 
 
 def _rung(plan: Plan, figures: Figures) -> Rung:

@@ -22,7 +22,7 @@ from steelyard.records.signature import Signature
 from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Policy, Single, profile
 from steelyard.serve.datatypes import datatype_of
-from steelyard.serve.ladder import figures_of, ladder_of, workers_of
+from steelyard.serve.ladder import figures_of, ladder_of
 from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 from steelyard.serve.requests import Metadata, TensorSpec
 from steelyard.serve.served import Promise, Resident, ServedModel
@@ -35,6 +35,8 @@ USABLE_MEMORY = 0.8
 """Of the machine's, for all resident variants together."""
 TYPICAL_STEPS = 16
 """Of the item that warms up a model whose items differ in length."""
+ORIGINAL = "original"
+"""The variant that is the model as given."""
 LARGEST_REQUEST = 1024
 """Items that one request may bring to a model that takes any number."""
 
@@ -70,13 +72,13 @@ def open_model(name: str, folder: Path, version: int, options: Options) -> Serve
     with ExitStack() as opened:
         residents, policy = _resident(bundle, chosen, options, opened)
         if options.shadow:
-            residents = _with_the_original(bundle, residents, workers_of(chosen.candidate), options, opened)
+            residents = _with_the_original(bundle, residents, chosen.candidate.workers, options, opened)
         model = ServedModel(
             metadata_of(name, version, chosen, signature),
             signature,
             residents,
             policy,
-            workers_of(chosen.candidate),
+            chosen.candidate.workers,
             promise_of(plan),
             options.most_waiting,
             Shadow(options.shadow, best_of(residents)) if options.shadow else None,
@@ -109,7 +111,7 @@ def _with_the_original(
 ) -> Sequence[Resident]:
     """The model as given is what others are compared with, be it worth serving or not."""
     plan = bundle.plan
-    if any(one.candidate == plan.reference.candidate.id or one.variant == "original" for one in residents):
+    if any(one.variant == ORIGINAL for one in residents):
         return residents
     reference = msgspec.structs.replace(plan.reference.candidate, streams=workers, instances=1, threads=1)
     figures = msgspec.structs.replace(plan.reference, candidate=reference)
@@ -120,7 +122,7 @@ def _with_the_original(
 
 def best_of(residents: Sequence[Resident]) -> int:
     """The rung that others are compared with: the original where it is ready, otherwise the most accurate."""
-    return next((rung for rung, one in enumerate(residents) if one.variant == "original"), 0)
+    return next((rung for rung, one in enumerate(residents) if one.variant == ORIGINAL), 0)
 
 
 def _fitting(plan: Plan, chosen: Figures) -> tuple[Ladder, Sequence[Figures]]:
@@ -149,7 +151,7 @@ def open_resident(bundle: Bundle, figures: Figures, options: Options) -> Residen
     settings = SessionSettings(
         precision=candidate.precision,
         threads=candidate.threads,
-        streams=candidate.streams if is_apart else workers_of(candidate),
+        streams=candidate.streams if is_apart else candidate.workers,
         max_batch=candidate.max_batch,
     )
     if not is_apart:
@@ -163,7 +165,6 @@ def open_resident(bundle: Bundle, figures: Figures, options: Options) -> Residen
         session.close,
         session.revive,
         lambda: session.missing,
-        lambda: session.pids,
     )
 
 

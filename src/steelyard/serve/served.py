@@ -44,8 +44,6 @@ class Resident:
     revive: Callable[[int], None] = lambda _: None
     missing: Callable[[], int] = lambda: 0
     """Processes that it lacks at the moment."""
-    pids: Callable[[], Sequence[int]] = lambda: ()
-    """Its processes, where it has any of its own."""
 
 
 @dataclass(frozen=True)
