@@ -20,9 +20,9 @@ from documents import (
     headings,
     links,
 )
-from steelyard.cli.load_run import TOKEN
 from steelyard.cli.settings import FROM_ENVIRONMENT, PLACES, PREFIX
 from steelyard.cluster.node import WORK
+from steelyard.serve.addresses import VARIABLE as TOKEN
 
 COMMANDS = (
     *("weigh", "demo", "decide", "check", "explain", "report"),

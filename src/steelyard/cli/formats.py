@@ -11,3 +11,10 @@ class Format(StrEnum):
     human = "human"
     json = "json"
     quiet = "quiet"
+
+
+class LogForm(StrEnum):
+    """How logs are written."""
+
+    text = "text"
+    json = "json"

@@ -33,8 +33,8 @@ from steelyard.records import stated
 from steelyard.records.base import to_json
 from steelyard.records.load_report import FoundReport, LoadReport
 from steelyard.report import numbers
+from steelyard.serve.addresses import VARIABLE
 
-TOKEN = "STEELYARD_TOKEN"  # noqa: S105 - the variable's name
 BROKEN, INTERRUPTED = 3, 130
 FIRST_RATE = 100.0
 """Where a search begins when nobody says."""
@@ -129,7 +129,7 @@ def _job(asked: Asked, find: bool) -> Job:
     arrivals = order.arrivals({"arrivals": asked.arrivals})
     confidence = stated.share(asked.confidence, "--confidence")
     form = Form(asked.items, asked.json, stated_shapes(asked.shapes), _parameters(asked), order.pairs(asked.inputs))
-    server = target(asked.url, asked.headers, os.environ.get(TOKEN, ""), asked.authority)
+    server = target(asked.url, asked.headers, os.environ.get(VARIABLE, ""), asked.authority)
     model = ask_model(server, asked.model, asked.model_version)
     requests = _requests(asked, server, model, form)
     prove(server, requests[0])

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from steelyard.cli.formats import Format
-from steelyard.serve.addresses import LogForm
+from steelyard.cli.formats import Format, LogForm
 
 ADDRESS, MODELS, SAFETY = "Address", "Models", "Safety"
 

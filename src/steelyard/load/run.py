@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import math
 import re
 import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from steelyard.load.model import ANSWER_S, clean, error_of
 from steelyard.load.outcome import How, Outcome, Progress
 from steelyard.load.responses import KEPT, Response
 from steelyard.load.target import Target
+from steelyard.machines.garbage import no_garbage_of_ours
 
 BURST = 32
 """So many requests that are due leave before answers are looked at again."""
@@ -65,19 +65,8 @@ def load(
 
     `stop` ends it early: what was due until then is counted. Raises `InputError` when no connection can be opened.
     """
-    with _no_garbage_of_ours():
+    with no_garbage_of_ours():
         return run_on_loop(lambda: _load(target, requests, due, how, on_progress, stop or threading.Event()))
-
-
-@contextlib.contextmanager
-def _no_garbage_of_ours() -> Iterator[None]:
-    """What was set up before is not looked through by the garbage collector while the clock runs."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 async def _load(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from steelyard.arrivals import Floats, arrival_times
 from steelyard.errors import Overloaded
+from steelyard.machines.garbage import no_garbage_of_ours
 from steelyard.measure.generator import Generator, Sent
 from steelyard.measure.neighbours import Neighbours
 from steelyard.records.arrivals import Arrivals
@@ -88,7 +87,7 @@ def drive(
     callers = [Sent() for _ in range(len(times))]
     rate = len(times) / max(float(times[-1]), 1e-9)
     most_waiting = 1 + int(rate * max(HOPELESS_S, HOPELESS_BOUNDS * bound_s))
-    with _no_garbage_of_ours(), Dispatcher(serve_all, Single(profile_of(plan_s)), workers, most_waiting) as dispatcher:
+    with no_garbage_of_ours(), Dispatcher(serve_all, Single(profile_of(plan_s)), workers, most_waiting) as dispatcher:
         due = times + (time.monotonic() + HEAD_START_S)
         generator = Generator(callers, due.tolist(), bound_s)
         generator.run(dispatcher)
@@ -98,17 +97,6 @@ def drive(
             raise caller.error
     sent, answered = (np.array([getattr(caller, what) for caller in callers]) for what in ("sent", "answered"))
     return Run(due, sent, answered, next(batches), generator.used_s)
-
-
-@contextlib.contextmanager
-def _no_garbage_of_ours() -> Iterator[None]:
-    """What was set up for measuring is not looked through by the garbage collector while the server works."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def summary(run: Run, arrivals: str, rate: float, latency: Latency, others_cores: float | None) -> Load:

@@ -7,7 +7,6 @@ import ipaddress
 import os
 import socket
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 
 from steelyard.errors import UsageError
@@ -16,13 +15,6 @@ VARIABLE = "STEELYARD_TOKEN"
 SHORTEST_TOKEN = 16
 LARGEST_TOKEN_FILE = 4096
 BACKLOG = 2048
-
-
-class LogForm(StrEnum):
-    """How logs are written."""
-
-    text = "text"
-    json = "json"
 
 
 def is_loopback(host: str) -> bool:

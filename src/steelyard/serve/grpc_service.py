@@ -60,7 +60,6 @@ class Service:
         """`most`: bytes that a request for an inference may have."""
         self._models = models
         self._most = most
-        self._loop = asyncio.get_running_loop()
         self._desk = Desk()
         self._changing = threading.Lock()
 
@@ -140,13 +139,7 @@ class Service:
         waiting = Waiting(self._desk)
         under_way = start(waiting)
         if not waiting.is_done:
-            waiting.future = self._loop.create_future()
-            try:
-                await waiting.future
-            except asyncio.CancelledError:
-                waiting.is_left = True
-                under_way.withdraw()
-                raise
+            await waiting.end(under_way)
         if waiting.answered is None:
             raise waiting.error or RuntimeError("neither an answer nor an error")
         return waiting.answered

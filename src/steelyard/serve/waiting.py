@@ -76,6 +76,16 @@ class Waiting:
         """Where it waits, and where its request was asked."""
         return self._desk.loop
 
+    async def end(self, under_way: Withdrawable) -> None:
+        """Until its answer is there, or the client is gone. Cancelled, it withdraws what still waits."""
+        self.future = self.loop.create_future()
+        try:
+            await self.future
+        except asyncio.CancelledError:
+            self.is_left = True
+            under_way.withdraw()
+            raise
+
     def begin(self) -> bool:
         """Whether somebody still waits."""
         return not self.is_left
@@ -125,14 +135,9 @@ class Desk:
 
     async def _wait(self, waiting: Waiting, under_way: Withdrawable, gone: Callable[[], Awaitable[object]]) -> None:
         waiting.watching = lambda: _watch(waiting, under_way, gone)
-        waiting.future = self.loop.create_future()
         self._overdue.began(waiting)
         try:
-            await waiting.future
-        except asyncio.CancelledError:
-            waiting.is_left = True
-            under_way.withdraw()
-            raise
+            await waiting.end(under_way)
         finally:
             self._overdue.ended(waiting)
             if waiting.watch is not None:
