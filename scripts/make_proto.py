@@ -1,4 +1,4 @@
-"""Write src/steelyard/serve/inference_pb2.py and its types from inference.proto.
+"""Write src/steelyard/protocol/inference_pb2.py and its types from inference.proto.
 
     python -m venv /tmp/proto && /tmp/proto/bin/pip install 'grpcio-tools==1.64.3' 'setuptools<80'
     /tmp/proto/bin/python scripts/make_proto.py
@@ -16,7 +16,7 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-SERVE = Path(__file__).parents[1] / "src" / "steelyard" / "serve"
+PROTOCOL = Path(__file__).parents[1] / "src" / "steelyard" / "protocol"
 NAME = "inference"
 GENERATOR = "1.64.3"
 
@@ -33,7 +33,7 @@ SHARED, OWN = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
 def generated() -> dict[str, str]:
     """Name of each file, and what belongs into it."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={SERVE}"]
+        command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTOCOL}"]
         outputs = [f"--python_out={folder}", f"--pyi_out={folder}"]
         subprocess.run([*command, *outputs, f"{NAME}.proto"], check=True)
         made = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(folder).iterdir())}
@@ -52,7 +52,7 @@ def main() -> int:
         print(f"expected grpcio-tools {GENERATOR}, got {found}; see the top of this file", file=sys.stderr)
         return 2
     for name, text in generated().items():
-        (SERVE / name).write_text(text, encoding="utf-8")
+        (PROTOCOL / name).write_text(text, encoding="utf-8")
     return 0
 
 

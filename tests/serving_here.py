@@ -12,9 +12,9 @@ from typing import Any
 
 import uvicorn
 
-from steelyard.serve.asgi import Application
-from steelyard.serve.connections import Connections
-from steelyard.serve.http import Http
+from steelyard.protocol.asgi import Application
+from steelyard.protocol.connections import Connections
+from steelyard.protocol.http import Http
 
 PATIENCE_S = 20
 

@@ -22,7 +22,7 @@ from documents import (
 )
 from steelyard.cli.settings import FROM_ENVIRONMENT, PLACES, PREFIX
 from steelyard.cluster.node import WORK
-from steelyard.serve.addresses import VARIABLE as TOKEN
+from steelyard.protocol.addresses import VARIABLE as TOKEN
 
 COMMANDS = (
     *("weigh", "demo", "decide", "check", "explain", "report"),

@@ -12,12 +12,12 @@ from steelyard.records.engine import Array
 from steelyard.records.model import TensorInfo
 from steelyard.records.signature import Signature
 from steelyard.scheduling import Single, profile_of
-from steelyard.serve.history import History
 from steelyard.serve.opening import Options
 from steelyard.serve.parts import Row
 from steelyard.serve.repository import Repository
 from steelyard.serve.requests import Metadata
 from steelyard.serve.served import Promise, Resident, ServedModel
+from steelyard.telemetry.history import History
 
 BOUND_S = 0.05
 VARIANTS = (("original", 0.91, 4.0), ("int8-nncf", 0.9, 2.0), ("distilled", 0.85, 1.0))

@@ -20,7 +20,7 @@ import yaml
 import networks
 from command import run_in
 from serving_server import serving
-from steelyard.serve import inference_pb2 as pb
+from steelyard.protocol import inference_pb2 as pb
 
 ITEMS = 300
 

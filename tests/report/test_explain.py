@@ -7,11 +7,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from steelyard import numbers
 from steelyard.errors import UsageError
 from steelyard.records.base import from_json, to_json
 from steelyard.records.measurement import Load
 from steelyard.records.plan import Flip, Plan
-from steelyard.report import numbers
 from steelyard.report.explain import explain, find
 from steelyard.report.explained import Explanation, text
 

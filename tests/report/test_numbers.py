@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.report import numbers
+from steelyard import numbers
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,6 @@ def test_ratios_rates_and_memory_carry_their_units() -> None:
 
 
 def test_importing_numbers_loads_no_templates_and_no_arrays() -> None:
-    code = "import sys, steelyard.report.numbers; print('jinja2' in sys.modules, 'numpy' in sys.modules)"
+    code = "import sys, steelyard.numbers; print('jinja2' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -105,7 +105,9 @@ def test_a_process_killed_while_idle_costs_nothing(session: ProcessSession) -> N
 def test_a_process_that_hangs_is_killed_and_comes_back(model: Path) -> None:
     session = opened(model, limits=Isolation(memory_mb=1000, hang_s=0.5))
     try:
-        os.kill(session.pids[0], signal.SIGSTOP)
+        process = psutil.Process(session.pids[0])
+        process.suspend()
+        wait_for(lambda: process.status() == psutil.STATUS_STOPPED)
         with pytest.raises(WorkerLost, match=r"took more than 0.5 s"):
             session.run(0, some(1))
         session.revive(0)

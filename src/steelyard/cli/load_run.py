@@ -15,6 +15,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from steelyard import numbers
 from steelyard.cli.load_show import show_found, show_report
 from steelyard.cli.progress import error_console, stoppable
 from steelyard.errors import UsageError
@@ -29,11 +30,10 @@ from steelyard.load.report import summary
 from steelyard.load.run import prove
 from steelyard.load.target import Target, target
 from steelyard.loop import order
+from steelyard.protocol.addresses import VARIABLE
 from steelyard.records import stated
 from steelyard.records.base import to_json
 from steelyard.records.load_report import FoundReport, LoadReport
-from steelyard.report import numbers
-from steelyard.serve.addresses import VARIABLE
 
 BROKEN, INTERRUPTED = 3, 130
 FIRST_RATE = 100.0

@@ -7,8 +7,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from steelyard import numbers
 from steelyard.records.load_report import FoundReport, LoadReport, Tail
-from steelyard.report import numbers
 
 BAR = 40
 EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -10,11 +10,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from steelyard import numbers
 from steelyard.decision import amounts
 from steelyard.loop import Balance, Check
 from steelyard.machines.doctor import Examination
 from steelyard.records.plan import Chosen, Cost, Figures, Plan, Weighed
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 
 COLOURS = {
     "chosen": "bold green",

@@ -10,18 +10,18 @@ from typing import Literal
 
 from steelyard.bundle import read_plan
 from steelyard.errors import CandidateFailure, UsageError
+from steelyard.protocol.addresses import check_reach, listening, token_of
+from steelyard.protocol.grpc_server import GrpcServer
+from steelyard.protocol.guards import LOOPBACK, MOST_BODY, Guards
+from steelyard.protocol.http import Http
+from steelyard.protocol.server import DRAIN_S, Server
 from steelyard.records.base import Record
-from steelyard.serve.addresses import check_reach, listening, token_of
-from steelyard.serve.grpc_server import GrpcServer
-from steelyard.serve.guards import LOOPBACK, MOST_BODY, Guards
-from steelyard.serve.history import History
-from steelyard.serve.http import Http
-from steelyard.serve.live import live_pages
-from steelyard.serve.logs import start_logging
-from steelyard.serve.metrics import metrics_page
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
-from steelyard.serve.server import DRAIN_S, Server
+from steelyard.telemetry.history import History
+from steelyard.telemetry.live import live_pages
+from steelyard.telemetry.logs import start_logging
+from steelyard.telemetry.metrics import metrics_page
 
 
 class Served(Record):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from steelyard import numbers
 from steelyard.records.base import Record
 from steelyard.records.measurement import ServiceTime
 from steelyard.records.plan import Figures, Plan
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 from steelyard.report.scatter import Axis, Rule, is_log, latency_rules, name
 
 SPAN = (0.05, 0.95)

@@ -6,11 +6,12 @@ import difflib
 from collections import Counter
 from collections.abc import Iterator
 
+from steelyard import numbers
 from steelyard.decision import amounts
 from steelyard.decision.plan import CUT_SHORT
 from steelyard.errors import UsageError
 from steelyard.records.plan import Figures, Plan, QualityFigures, Weighed
-from steelyard.report import headline, numbers, wording
+from steelyard.report import headline, wording
 from steelyard.report.explained import Explanation, Part
 from steelyard.report.requirements import held_against, quality_alone
 

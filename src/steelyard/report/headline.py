@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from steelyard import numbers
 from steelyard.records.base import Record
 from steelyard.records.plan import Chosen, Figures, Plan, QualityFigures
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 
 STATUS = {
     "met": "Requirements met",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from steelyard import numbers
 from steelyard.errors import InputError
 from steelyard.records.plan import Plan
-from steelyard.report import curves, headline, numbers, proof, scatter, table, wording
+from steelyard.report import curves, headline, proof, scatter, table, wording
 
 if TYPE_CHECKING:
     import jinja2

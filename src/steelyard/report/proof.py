@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from steelyard import numbers
 from steelyard.records.base import Record
 from steelyard.records.plan import Plan
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 
 SHORT = 12
 """Characters of a hash that are shown; the whole appears on hover."""

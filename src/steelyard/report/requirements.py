@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from steelyard import numbers
 from steelyard.decision import amounts
 from steelyard.decision.words import flag, quality_flag
 from steelyard.records.measurement import Load
 from steelyard.records.plan import Figures, Outcome, Plan, QualityFigures, Verdict, Weighed
 from steelyard.records.requirements import Latency, Requirements
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 from steelyard.report.explained import Kept
 from steelyard.verdicts import late_items_needed, load_verdict
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from steelyard import numbers
 from steelyard.records.base import Record
 from steelyard.records.plan import Figures, Plan, Weighed
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 
 LOG_FROM = 10.0
 """An axis is logarithmic when its largest value is more than this many times its smallest."""

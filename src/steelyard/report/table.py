@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steelyard import numbers
 from steelyard.records.base import Record
 from steelyard.records.plan import Figures, Outcome, Plan, Weighed
-from steelyard.report import numbers, wording
+from steelyard.report import wording
 from steelyard.report.scatter import name, role
 
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import get_args
 
+from steelyard import numbers
 from steelyard.decision.amounts import is_own
 from steelyard.records.arrivals import Arrivals
 from steelyard.records.plan import Energy, Figures, Outcome, Plan, QualityFigures
 from steelyard.records.requirements import Requirements
-from steelyard.report import numbers
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """In the order in which they are told."""

@@ -1,0 +1,1 @@
+"""Seeing a server at work: metrics, history, the live page, logs and spans."""
