@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import networks
+import made_networks
 from documents import PAGES, Command, blocks, commands
 from steelyard.assets import mnist_model, mnist_test
 from steelyard.testing import tiny_model
@@ -45,7 +45,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = 0.3 * np.random.default_rng(0).normal(size=tiny_model.answers(items).shape)
     np.savez(place / "measured.npz", x=items["x"], y=tiny_model.answers(items) + noise)
     (place / "mydata.py").write_text(MYDATA)
-    networks.columns(place / "people.onnx")
+    made_networks.columns(place / "people.onnx")
     people = [f"{n},{0.5 * (n % 7)},{('oslo', 'rome')[n % 2]},{('no', 'yes')[n % 2]}" for n in range(ITEMS)]
     (place / "people.csv").write_text("\n".join(["age,income,town,moved", *people]))
     (place / "prices.csv").write_text("machine,usd_per_hour,vcpu\nsmall,0.05,2\n")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import networks
+import made_networks
 from command import Ran, run_in
 from steelyard.bundle import read_plan
 from steelyard.records.signature import Growing
@@ -32,9 +32,9 @@ def judged(ran: Ran) -> dict[str, Any]:
 
 
 def test_two_inputs_and_the_output_that_is_named(tmp_path: Path) -> None:
-    networks.two_inputs(tmp_path / "two.onnx")
-    a, b = networks.normal(ITEMS, 8), networks.normal(ITEMS, 4, seed=1)
-    logits = a @ networks.normal(8, 6) + b @ networks.normal(4, 6, seed=1)
+    made_networks.two_inputs(tmp_path / "two.onnx")
+    a, b = made_networks.normal(ITEMS, 8), made_networks.normal(ITEMS, 4, seed=1)
+    logits = a @ made_networks.normal(8, 6) + b @ made_networks.normal(4, 6, seed=1)
     np.savez(tmp_path / "two.npz", left=a, right=b, target=logits)
     words = ("two.onnx", "--data", "two.npz", "--input", "a=left", "--input", "b=right", "--labels", "target")
     wrong = run_in(tmp_path, "weigh", *words, "--output", "scores", "--metric", "cosine")
@@ -47,7 +47,7 @@ def test_two_inputs_and_the_output_that_is_named(tmp_path: Path) -> None:
 
 
 def test_columns_of_a_table_with_words(tmp_path: Path) -> None:
-    networks.columns(tmp_path / "columns.onnx")
+    made_networks.columns(tmp_path / "columns.onnx")
     age, income = RNG.normal(size=ITEMS).round(3) * 10, RNG.normal(size=ITEMS).round(3)
     town = RNG.choice(["oslo", "rome"], ITEMS)
     yes = 0.1 * age - 0.3 * income + np.where(town == "rome", 2, -2) > 0
@@ -65,12 +65,12 @@ def test_columns_of_a_table_with_words(tmp_path: Path) -> None:
 def test_texts_of_different_length(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    networks.reader(tmp_path / "reader.onnx")
+    made_networks.reader(tmp_path / "reader.onnx")
     words = dict(zip(["[PAD]", *"abcdefg"], range(8), strict=True))
     made = Tokenizer(models.WordLevel(words, unk_token="[PAD]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.save(str(tmp_path / "tokenizer.json"))
-    table, out = networks.normal(8, 5), networks.normal(5, 3, seed=1)
+    table, out = made_networks.normal(8, 5), made_networks.normal(5, 3, seed=1)
     with (tmp_path / "texts.jsonl").open("w") as lines:
         for _ in range(ITEMS):
             ids = RNG.integers(1, 8, RNG.integers(4, 12))
@@ -88,8 +88,8 @@ def test_texts_of_different_length(tmp_path: Path) -> None:
 def test_series_of_different_length_and_the_check_of_their_bundle(tmp_path: Path) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(networks.lstm(tmp_path / "lstm.onnx")))
-    x, lengths = networks.normal(ITEMS, 20, 2), RNG.integers(1, 21, ITEMS)
+    session = onnxruntime.InferenceSession(str(made_networks.lstm(tmp_path / "lstm.onnx")))
+    x, lengths = made_networks.normal(ITEMS, 20, 2), RNG.integers(1, 21, ITEMS)
     labels = [int(session.run(None, {"x": x[n : n + 1, : lengths[n]]})[0].argmax()) for n in range(ITEMS)]
     np.savez(tmp_path / "series.npz", x=x, x_lengths=lengths, labels=labels)
     judged(weighed(tmp_path, "lstm.onnx", "--data", "series.npz"))
@@ -99,16 +99,16 @@ def test_series_of_different_length_and_the_check_of_their_bundle(tmp_path: Path
 
 
 def test_a_model_that_depends_on_the_batch_is_weighed_one_at_a_time(tmp_path: Path) -> None:
-    networks.centred(tmp_path / "centred.onnx")
-    np.savez(tmp_path / "x.npz", x=networks.normal(ITEMS, 4))
+    made_networks.centred(tmp_path / "centred.onnx")
+    np.savez(tmp_path / "x.npz", x=made_networks.normal(ITEMS, 4))
     plan = judged(weighed(tmp_path, "centred.onnx", "--data", "x.npz"))
     assert any("depends on the items beside it" in told for told in plan["subject"]["told"])
     assert all("b1" in figures["id"].split(".")[-1] for figures in plan["candidates"])
 
 
 def test_a_batch_that_may_not_be_left_is_refused(tmp_path: Path) -> None:
-    networks.centred(tmp_path / "fixed.onnx", batch=4)
-    np.savez(tmp_path / "x.npz", x=networks.normal(ITEMS, 4))
+    made_networks.centred(tmp_path / "fixed.onnx", batch=4)
+    np.savez(tmp_path / "x.npz", x=made_networks.normal(ITEMS, 4))
     refused = weighed(tmp_path, "fixed.onnx", "--data", "x.npz")
     assert refused.status == 2
     assert "insists on batches of 4, and its answer to an item depends on the others" in refused.err

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
-import networks
+import made_networks
 from command import run_in
 from serving_server import serving
 from steelyard.protocol import inference_pb2 as pb
@@ -29,8 +29,8 @@ ITEMS = 300
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the bundle `plan` of the model two.onnx."""
     folder = tmp_path_factory.mktemp("served")
-    networks.two_inputs(folder / "two.onnx")
-    a, b = networks.normal(ITEMS, 8), networks.normal(ITEMS, 4, seed=1)
+    made_networks.two_inputs(folder / "two.onnx")
+    a, b = made_networks.normal(ITEMS, 8), made_networks.normal(ITEMS, 4, seed=1)
     np.savez(folder / "two.npz", a=a, b=b, labels=right(a, b))
     words = ("--data", "two.npz", "--metric", "cosine", "--output", "logits", "--p95", "50ms", "--within", "3s")
     ran = run_in(folder, "weigh", "two.onnx", *words, "--out", "plan", "--format", "json")
@@ -39,11 +39,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def right(a: Any, b: Any) -> Any:
-    return a @ networks.normal(8, 6) + b @ networks.normal(4, 6, seed=1)
+    return a @ made_networks.normal(8, 6) + b @ made_networks.normal(4, 6, seed=1)
 
 
 def some(items: int, seed: int = 7) -> dict[str, Any]:
-    return {"a": networks.normal(items, 8, seed=seed), "b": networks.normal(items, 4, seed=seed + 1)}
+    return {"a": made_networks.normal(items, 8, seed=seed), "b": made_networks.normal(items, 4, seed=seed + 1)}
 
 
 def test_a_bundle_answers_rightly_and_names_its_variant(bundles: Path) -> None:

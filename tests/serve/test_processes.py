@@ -16,7 +16,7 @@ import psutil
 import pytest
 from onnx import helper
 
-from networks import centred, save
+from made_networks import centred, save
 from steelyard.errors import CandidateFailure, WorkerLost
 from steelyard.records.engine import Array, SessionSettings
 from steelyard.runtimes import open_session

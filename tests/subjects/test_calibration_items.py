@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from networks import lstm, normal, reader, two_inputs
+from made_networks import lstm, normal, reader, two_inputs
 from steelyard.records.data import ArrayFile
 from steelyard.subjects.model_child import build
 from steelyard.variants.calibration import Batches, as_one

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from networks import Floats, centred, lstm, normal, one_at_a_time, reader, save, two_inputs
+from made_networks import Floats, centred, lstm, normal, one_at_a_time, reader, save, two_inputs
 from steelyard.errors import CandidateFailure, ModelError
 from steelyard.records.data import ArrayFile
 from steelyard.subjects.company import Company

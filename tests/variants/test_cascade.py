@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from networks import normal, save, two_inputs
+from made_networks import normal, save, two_inputs
 from steelyard.errors import CandidateFailure
 from steelyard.records.engine import Array, Session, SessionSettings
 from steelyard.runtimes import open_session
