@@ -1,0 +1,1 @@
+"""Preparing data for training: cleaning, personal data, splits, leakage, imbalance, scaling, encoding, augmentation."""
