@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -13,6 +12,7 @@ from typing import Any
 
 from steelyard.errors import UsageError
 from steelyard.loop.order import DATA, DEFAULTS, PREPROCESS, PRICE, REQUIREMENTS, RUN
+from steelyard.records.spelling import did_you_mean
 
 FILE = "steelyard.toml"
 PREFIX = "STEELYARD_"
@@ -103,17 +103,12 @@ def _named(table: str, key: str, value: Any, path: Path) -> tuple[str, Any]:
     """The setting's name, and its value with a percentile key turned into words."""
     known, name = PLACES.get(table), key.replace("-", "_")
     if known is None:
-        raise UsageError(f"{path} has an unknown table [{table}]", _near(table, [p for p in PLACES if p]))
+        raise UsageError(f"{path} has an unknown table [{table}]", did_you_mean(table, [p for p in PLACES if p]))
     if table == "requirements" and re.fullmatch(r"p\d+(\.\d+)?", key):
         return "latency", f"{key}={value}"
     if name not in known:
         where = f"[{table}] " if table else ""
-        raise UsageError(f"{path} has an unknown setting {where}{key}", _near(name, list(known)))
+        raise UsageError(f"{path} has an unknown setting {where}{key}", did_you_mean(name, list(known)))
     if table == "preprocess":
         return f"preprocess.{name}", value
     return ("data" if (table, name) == ("data", "source") else name), value
-
-
-def _near(wrong: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(wrong, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
