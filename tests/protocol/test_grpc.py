@@ -331,7 +331,7 @@ def test_our_own_faults_are_told_by_a_number_alone(
     assert failure.code() == Code.INTERNAL
     assert "secret" not in failure.details()
     number = failure.details().rpartition(" ")[2]
-    [record] = [each for each in caplog.records if number in each.getMessage()]
+    [record] = [each for each in caplog.records if vars(each).get("correlation") == number]
     assert record.exc_info is not None
     assert "/etc/secret" in str(record.exc_info[1])
     setattr(models.models["double"], where, None)

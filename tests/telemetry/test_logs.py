@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steelyard.protocol import grpc_failures, reply
 from steelyard.telemetry.logs import LOGGERS, Format, start_logging
 
 TOKEN = "s3cret-t0ken-of-a-client"
@@ -59,6 +60,17 @@ def test_a_line_of_json_says_when_how_bad_and_what() -> None:
 def test_a_line_for_people_has_the_same() -> None:
     told = written("it cannot be served", form="text", extra={"model": "digits", "correlation": "1f2e"})
     assert told.endswith(" WARNING it cannot be served model=digits correlation=1f2e\n")
+
+
+def test_the_number_that_a_client_is_told_is_a_field() -> None:
+    stream = io.StringIO()
+    start_logging("json", stream=stream)
+    over_http = json.loads(reply.unexpected(ValueError("/srv/one"), "it could not be changed").body)["error"]
+    over_grpc = grpc_failures.failure(ValueError("/srv/two")).text
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert (first["event"], first["correlation"]) == ("it could not be changed", over_http.split()[-1])
+    assert (second["event"], second["correlation"]) == ("internal error", over_grpc.split()[-1])
+    assert ("/srv/one" in first["error"], "/srv/two" in second["error"]) == (True, True)
 
 
 def test_an_exception_keeps_its_trace_but_not_the_token() -> None:

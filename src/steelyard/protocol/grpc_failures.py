@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import uuid
 from typing import NamedTuple
 
 import grpc
 
 from steelyard.errors import Expired, InputError, Overloaded, RequestFailure, UnknownModel
 from steelyard.protocol.grpc_messages import TooLarge
-from steelyard.protocol.reply import told
-
-log = logging.getLogger(__name__)
+from steelyard.protocol.reply import noted, told
 
 MOST_TEXT = 1024
 """Bytes; what is longer would not fit into the trailing headers."""
@@ -48,9 +44,7 @@ def unexpected(
     error: BaseException, what: str = "internal error", status: grpc.StatusCode = grpc.StatusCode.INTERNAL
 ) -> Failure:
     """Logs the error under a number of its own and tells the client the number."""
-    number = uuid.uuid4().hex[:12]
-    log.error("%s %s", what, number, exc_info=error)
-    return Failure(status, f"{what}; the server's log has more under {number}")
+    return Failure(status, noted(error, what))
 
 
 def shortened(text: str) -> str:

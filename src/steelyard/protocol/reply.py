@@ -64,9 +64,14 @@ def failure(error: BaseException) -> Reply:
 
 def unexpected(error: BaseException, what: str = "internal error", status: int = 500) -> Reply:
     """Logs the error under a number of its own and tells the client the number."""
+    return json_reply({"error": noted(error, what)}, status)
+
+
+def noted(error: BaseException, what: str = "internal error") -> str:
+    """Logs the error under a number of its own; what a client is told: `what`, and the number."""
     number = uuid.uuid4().hex[:12]
-    log.error("%s %s", what, number, exc_info=error)
-    return json_reply({"error": f"{what}; the server's log has more under {number}"}, status)
+    log.error(what, extra={"correlation": number}, exc_info=error)
+    return f"{what}; the server's log has more under {number}"
 
 
 def told(error: SteelyardError) -> str:
