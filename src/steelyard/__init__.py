@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from steelyard.version import VERSION
 
 if TYPE_CHECKING:
-    from steelyard.api import check, decide, weigh
+    from steelyard.api import asgi, check, decide, weigh
     from steelyard.bundle import read_bundle, read_plan
     from steelyard.errors import (
         BundleError,
@@ -42,6 +42,7 @@ _HOME = {
     "RequirementsNotMet": "errors",
     "SteelyardError": "errors",
     "UsageError": "errors",
+    "asgi": "api",
     "check": "api",
     "decide": "api",
     "explain": "report.explain",
@@ -65,6 +66,7 @@ __all__ = [
     "RequirementsNotMet",
     "SteelyardError",
     "UsageError",
+    "asgi",
     "check",
     "decide",
     "explain",

@@ -1,9 +1,9 @@
-"""Weigh, decide and check from Python, in the words of the command line."""
+"""Weigh, decide, check and serve from Python, in the words of the command line."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
     from pandas import DataFrame
     from sklearn.base import BaseEstimator
+
+    from steelyard.protocol.embedded import Embedded
 
 
 def weigh(
@@ -65,6 +67,50 @@ def decide(subject: str = "", **words: Any) -> Plan:
 def check(bundle: str | Path, data: str | Path | None = None, work: str | Path = ".steelyard") -> Check:
     """Verify a bundle again: hashes, quality, and speed beside the reference."""
     return loop.check(Path(bundle), data=None if data is None else str(data), work=Path(work))
+
+
+def asgi(
+    bundles: str | Path | Mapping[str, str | Path],
+    *,
+    token_file: str | Path | None = None,
+    hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    max_body: str = "64MB",
+    switch: bool = True,
+    isolate: bool = False,
+    queue: int = 10_000,
+    shadow: str = "0%",
+    hang: str = "30s",
+) -> Embedded:
+    """Bundles as an ASGI application: what `steelyard serve` answers over HTTP, for your own server to run or mount.
+
+    `bundles` is a folder, whose model is called after its file, or folders by name. The models open with the
+    application's lifespan and close with it, once everybody is answered; an application that mounts this one opens them
+    by its own: `FastAPI(lifespan=models.lifespan)`. Run it in one process: another would open all models again.
+
+    Clients may call it by the names of this machine alone, or also by those in `hosts` (`["*"]`: by any); if
+    STEELYARD_TOKEN is set or `token_file` given, they need the token, and the name does not matter. `origins` are pages
+    that may call it from a browser. The rest as in `steelyard serve`.
+
+    Raises `BundleError` for what is no bundle and `UsageError` for a setting that will not do, at once; what else keeps
+    a bundle from being served is told when the lifespan begins.
+    """
+    from steelyard.loop.embedding import embedded
+    from steelyard.loop.serving import Served
+    from steelyard.records.stated import megabytes, seconds, share
+
+    settings = Served(
+        token_file=None if token_file is None else Path(token_file),
+        hosts=tuple(hosts),
+        origins=tuple(origins),
+        most_body=int(megabytes(max_body, "max_body") * 10**6),
+        switch=switch,
+        isolate=isolate,
+        most_waiting=queue,
+        shadow=share(shadow, "shadow"),
+        hang_s=seconds(hang, "hang"),
+    )
+    return embedded(bundles, settings)
 
 
 def _path_of(function: Callable[..., Any]) -> str:

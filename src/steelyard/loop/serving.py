@@ -16,6 +16,7 @@ from steelyard.protocol.guards import LOOPBACK, MOST_BODY, Guards
 from steelyard.protocol.http import Http
 from steelyard.protocol.server import DRAIN_S, Server
 from steelyard.records.base import Record
+from steelyard.serve.canary import AT_ONCE, Terms
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
 from steelyard.telemetry.history import History
@@ -42,6 +43,8 @@ class Served(Record):
     switch: bool = True
     most_waiting: int = 10_000
     shadow: float = 0.0
+    canary: Terms = AT_ONCE
+    """How a bundle that is loaded anew is tried beside the one that answers."""
     hang_s: float = 30.0
     log_form: Literal["text", "json"] = "text"
 
@@ -82,35 +85,57 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
     token = token_of(settings.token_file)
     check_reach(settings.host, token)
     start_logging(settings.log_form, hidden=[token] if token else [])
-    folders = named(bundles)
-    options = Options(settings.isolate, settings.switch, settings.most_waiting, settings.shadow, settings.hang_s)
-    repository = Repository(folders, options)
-    guards = Guards(
-        token=token,
-        hosts=(*LOOPBACK, settings.host, *settings.hosts) if settings.hosts else None,
-        origins=settings.origins,
-        most_body=settings.most_body,
-    )
-    history = History(repository)
-    pages = {("GET", "/metrics"): metrics_page(repository, history), **live_pages(repository, history)}
+    offer = Offer(named(bundles), settings, token)
     opened = listening(settings.host, settings.port)
     try:
-        for name in folders:
-            _load(repository, name)
-        grpc = None if settings.grpc_port is None else _grpc(repository, token, settings)
+        offer.open()
+        grpc = None if settings.grpc_port is None else _grpc(offer.repository, token, settings)
         started = Started(
             http=_address(opened),
             grpc=None if grpc is None else Address(host=settings.host, port=grpc.start()),
-            models=tuple(_told(repository, folders)),
+            models=tuple(_told(offer.repository)),
         )
-        history.start()
     except BaseException:
         opened.close()
-        history.close()
-        repository.close(drain=False)
+        offer.close(drain=False)
         raise
-    closers = [history.close] if grpc is None else [lambda: grpc.stop(DRAIN_S), history.close]
-    Server(repository, Http(repository, guards, pages), opened, lambda: on_start(started), closers).run()
+    closers = [offer.history.close] if grpc is None else [lambda: grpc.stop(DRAIN_S), offer.history.close]
+    Server(offer.repository, offer.http, opened, lambda: on_start(started), closers).run()
+
+
+class Offer:
+    """Bundles, what is seen of them, and the HTTP side in front: what our server runs, and what others embed."""
+
+    def __init__(self, folders: Mapping[str, Path], settings: Served, token: str | None) -> None:
+        """Nothing is opened yet. Raises InputError for a name that is none."""
+        options = Options(
+            settings.isolate, settings.switch, settings.most_waiting, settings.shadow, settings.hang_s, settings.canary
+        )
+        self.repository = Repository(folders, options)
+        self.history = History(self.repository)
+        guards = Guards(
+            token=token,
+            hosts=(*LOOPBACK, settings.host, *settings.hosts) if settings.hosts else None,
+            origins=settings.origins,
+            most_body=settings.most_body,
+        )
+        seen = {("GET", "/metrics"): metrics_page(self.repository, self.history)}
+        self.http = Http(self.repository, guards, seen | live_pages(self.repository, self.history))
+
+    def open(self) -> None:
+        """Raises BundleError or UsageError when one cannot be served; none is open then."""
+        try:
+            for name in self.repository.names():
+                _load(self.repository, name)
+        except BaseException:
+            self.close(drain=False)
+            raise
+        self.history.start()
+
+    def close(self, drain: bool = True) -> None:
+        """Let go of all models; those that wait are answered first (or fail, without `drain`)."""
+        self.history.close()
+        self.repository.close(drain)
 
 
 def _grpc(repository: Repository, token: str | None, settings: Served) -> GrpcServer:
@@ -124,11 +149,16 @@ def named(bundles: Sequence[str]) -> Mapping[str, Path]:
     for told in bundles:
         name, is_named, folder = told.rpartition("=")
         place = Path(folder)
-        name = name if is_named else Path(read_plan(place).subject.model).stem
+        name = name if is_named else name_of(place)
         if name in folders:
             raise UsageError(f"two bundles are called '{name}'", f"say another name: other={folder}")
         folders[name] = place
     return folders
+
+
+def name_of(folder: Path) -> str:
+    """What a bundle's model is called unless its user says so. Raises BundleError for what is no bundle."""
+    return Path(read_plan(folder).subject.model).stem
 
 
 def _load(repository: Repository, name: str) -> None:
@@ -143,13 +173,14 @@ def _address(opened: socket.socket) -> Address:
     return Address(host=host, port=port)
 
 
-def _told(repository: Repository, folders: Mapping[str, Path]) -> Iterator[StartedModel]:
-    for name, folder in folders.items():
-        model = repository.served(name).current
+def _told(repository: Repository) -> Iterator[StartedModel]:
+    for name in repository.names():
+        slot = repository.slot(name)
+        model = slot.current
         bound_ms = model.promise.bound_s * 1000
         yield StartedModel(
             name=name,
-            bundle=str(folder),
+            bundle=str(slot.folder),
             variants=tuple(resident.variant for resident in model.residents),
             bound_ms=bound_ms if bound_ms < math.inf else None,
             percentile=model.promise.percentile,

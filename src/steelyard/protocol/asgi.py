@@ -42,7 +42,7 @@ class Application:
             await send({"type": "websocket.close", "code": 1003})
 
     async def _reply(self, scope: Mapping[str, Any], receive: Receive) -> Reply | None:
-        http, method, path = self._http, scope["method"], scope["path"]
+        http, method, path = self._http, scope["method"], below(scope)
         headers = http.admit(path, scope["headers"])
         if isinstance(headers, Reply):
             return headers
@@ -81,6 +81,13 @@ class Application:
             if not message.get("more_body", False):
                 return b"".join((*parts, part)) if parts else part
             parts.append(part)
+
+
+def below(scope: Mapping[str, Any]) -> str:
+    """The path as it is below where this application is mounted; some servers leave that out by themselves."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 async def _gone(receive: Receive) -> None:

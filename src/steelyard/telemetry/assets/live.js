@@ -63,7 +63,7 @@ function take(answer) {
 }
 
 async function ask() {
-  const answer = await fetch(`/live/series?since=${latest}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  const answer = await fetch(`live/series?since=${latest}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   return answer.json();
 }
