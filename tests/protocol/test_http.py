@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from steelyard.serve.requests import Answered
 PATIENCE_S = 20
 HOST = {b"host": b"localhost:8000"}
 TOKEN = "a-token-of-some-length"
+INFER = "/v2/models/double/infer"
 X = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
 
 
@@ -509,6 +511,10 @@ def test_only_known_pages_may_call(origin: bytes, status: int) -> None:
     assert guarded(guards, [(b"host", b"localhost:8000"), (b"origin", origin)]) == status
 
 
+def basic(told: str) -> str:
+    return f"Basic {b64encode(told.encode()).decode()}"
+
+
 @pytest.mark.parametrize(
     ("value", "status"),
     [
@@ -521,6 +527,17 @@ def test_only_known_pages_may_call(origin: bytes, status: int) -> None:
         ("Bearer", 401),
         ("", 401),
         ("Bearer \xff", 401),
+        (basic(f"somebody:{TOKEN}"), 200),
+        (basic(f":{TOKEN}"), 200),
+        (basic(f"somebody:{TOKEN}").replace("Basic", "basic"), 200),
+        (basic(f"somebody:{TOKEN}x"), 401),
+        (basic(f"{TOKEN}:"), 401),
+        (basic(f"somebody:else:{TOKEN}"), 401),
+        (basic(TOKEN), 401),
+        (basic(f"somebody:{TOKEN}") + "=", 401),
+        ("Basic ", 401),
+        ("Basic", 401),
+        ("Basic \xff", 401),
     ],
 )
 def test_a_token_must_be_right(value: str, status: int) -> None:
@@ -536,9 +553,23 @@ def test_without_the_token_every_path_but_the_open_ones_is_shut() -> None:
         for method in ("GET", "POST", "HEAD", "DELETE"):
             reply = client.ask(method, path, {"inputs": [X]})
             assert reply.status == 401, path
-            assert dict(reply.headers)[b"www-authenticate"] == b"Bearer"
+            asks = [value for name, value in reply.headers if name == b"www-authenticate"]
+            assert asks == [b"Bearer", b'Basic realm="steelyard"']
     assert client.get("/v2/health/live") == {"live": True}
     assert client.ask("GET", "/v2", authorization=f"Bearer {TOKEN}").status == 200
+
+
+def test_a_password_that_a_browser_sends_for_another_page_changes_nothing() -> None:
+    client = Client(Guards(token=TOKEN))
+    state_changing = ("/v2/repository/models/double/unload", "/v2/repository/models/double/load", INFER)
+    for path in state_changing:
+        for origin in ("https://evil.example", "http://localhost:9", "null"):
+            told(client.ask("POST", path, {"inputs": [X]}, authorization=basic(f"me:{TOKEN}"), origin=origin), 403)
+    assert client.models.unloaded == set()
+    assert client.models.models["double"].asked == []
+    own = {"authorization": basic(f"me:{TOKEN}"), "origin": "http://localhost:8000"}
+    for path in state_changing[1:]:
+        told(client.ask("POST", path, {"inputs": [X]} if path == INFER else {}, **own))
 
 
 def test_bodies_and_headers_have_bounds() -> None:

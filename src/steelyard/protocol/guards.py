@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hmac
 from collections.abc import Collection, Mapping, Sequence
 
@@ -16,6 +17,11 @@ HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
 """What whoever watches a server asks; tells nothing but yes or no."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 ANY = "*"
+CHALLENGES: tuple[Header, ...] = (
+    (b"www-authenticate", b"Bearer"),
+    (b"www-authenticate", b'Basic realm="steelyard"'),
+)
+"""Programs send the token as it is. Browsers can only ask for a password: they send the token as that."""
 
 _ONCE = frozenset(
     {
@@ -45,7 +51,9 @@ class Guards:
         most_headers: int = MOST_HEADERS,
         most_header_bytes: int = MOST_HEADER_BYTES,
     ) -> None:
-        """`token`: expected as `Authorization: Bearer …`, except on `open_paths`; None: nobody needs one.
+        """`token`: expected as `Authorization: Bearer …`, or as the password of whatever user (RFC 7617), except on
+        `open_paths`; None: nobody needs one. Browsers send a password by themselves, also when the page of somebody
+        else makes them ask: what they then also send is that page's origin, which is not among the `origins`.
 
         `hosts`: names, without a port, that clients may call this server by. None: where no token is needed, those of
         this machine alone, so that no web page can reach it by a name of its own (DNS rebinding); otherwise any.
@@ -92,11 +100,10 @@ class Guards:
         return origin in self._origins or (bool(host) and origin in (b"http://" + host, b"https://" + host))
 
     def _check_token(self, headers: Mapping[bytes, bytes]) -> None:
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        right = hmac.compare_digest(given.strip(), self._token or b"")
-        if not right or scheme.lower() != b"bearer":
-            more = ((b"www-authenticate", b"Bearer"), CLOSE)
-            raise HttpFailure(401, "this server wants a token", "send Authorization: Bearer …", more)
+        given = _given(headers.get(b"authorization", b""))
+        if self._token is None or given is None or not hmac.compare_digest(given, self._token):
+            hint = "send Authorization: Bearer …, or log in with it as the password"
+            raise HttpFailure(401, "this server wants a token", hint, (*CHALLENGES, CLOSE))
 
     def _check_length(self, headers: Mapping[bytes, bytes]) -> None:
         length = headers.get(b"content-length")
@@ -110,6 +117,19 @@ class Guards:
     def too_large(self) -> HttpFailure:
         """What is told of a body that is larger than allowed."""
         return HttpFailure(413, f"the request is larger than the {self.most_body:,} bytes allowed", headers=(CLOSE,))
+
+
+def _given(authorization: bytes) -> bytes | None:
+    """The token that a request brings; None: none."""
+    scheme, _, given = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return given.strip()
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        return binascii.a2b_base64(given.strip(), strict_mode=True).partition(b":")[2]
+    except binascii.Error:
+        return None
 
 
 def _joined(pairs: Sequence[Header]) -> Mapping[bytes, bytes]:

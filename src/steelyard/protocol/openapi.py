@@ -156,9 +156,12 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(SCHEMAS),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "password": {"type": "http", "scheme": "basic", "description": "The token, of whatever user"},
+            },
         },
-        "security": [{}, {"token": []}],
+        "security": [{}, {"token": []}, {"password": []}],
     }
 
 
