@@ -105,6 +105,12 @@ class FakeRepository:
             raise UnknownModel(f"there is no model '{name}'", f"served are: {', '.join(self.models)}")
         return model
 
+    def answering(self, name: str, version: str = "") -> FakeModel:
+        return self.served(name, version)
+
+    def versions(self, name: str) -> list[FakeModel]:
+        return [] if name in self.unloaded else [self.models[name]]
+
     def index(self) -> list[Indexed]:
         return [
             Indexed(name=name, version="1", state="UNAVAILABLE", reason="it was unloaded")

@@ -12,6 +12,7 @@ from steelyard.records.engine import Array
 from steelyard.records.model import TensorInfo
 from steelyard.records.signature import Signature
 from steelyard.scheduling import Single, profile_of
+from steelyard.serve.canary import AT_ONCE, Terms, Trial
 from steelyard.serve.opening import Options
 from steelyard.serve.parts import Row
 from steelyard.serve.repository import Repository
@@ -37,13 +38,15 @@ class Echo:
 class Made:
     """A server with models that answer what the test says they did."""
 
-    def __init__(self, *names: str, promise: Promise | None = None, priced: bool = True) -> None:
+    def __init__(
+        self, *names: str, promise: Promise | None = None, priced: bool = True, canary: Terms = AT_ONCE
+    ) -> None:
         self.promise = promise or Promise(BOUND_S, 95)
         self.priced = priced
         self.missing = 0
         self.now = 1000.0
         folders = {name: Path(name) for name in names or ("digits",)}
-        self.repository = Repository(folders, Options(), self._opened)
+        self.repository = Repository(folders, Options(canary=canary), self._opened)
         for name in folders:
             self.repository.load(name)
         self.history = History(self.repository, clock=lambda: self.now)
@@ -69,9 +72,17 @@ class Made:
         assert model is not None
         return model
 
-    def batch(self, rung: int, took_s: Sequence[float], why: str = "", name: str = "digits") -> None:
-        """A batch of so many requests was answered."""
-        model = self.model(name)
+    def canary(self, name: str = "digits") -> Trial:
+        """What is tried beside it."""
+        trial = self.repository.slot(name).trial
+        assert trial is not None
+        return trial
+
+    def batch(
+        self, rung: int, took_s: Sequence[float], why: str = "", name: str = "digits", of: ServedModel | None = None
+    ) -> None:
+        """A batch of so many requests was answered: by the version that answers, unless another is told."""
+        model = of or self.model(name)
         for each in took_s:
             model.statistics.answered(each / 4, each)
         model.statistics.batch(VARIANTS[rung][0], len(took_s), 0.0001, max(took_s) / 2, 0.0)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from steelyard.serve.canary import Terms
 from steelyard.serve.recent import Recent
 from steelyard.telemetry.history import KEPT, Point
 from watched import Made
@@ -75,6 +76,31 @@ def test_a_change_of_version_counts_nothing_twice_and_nothing_below_zero(made: M
     made.second()
     made.second()
     assert [point.answered for point in points(made)] == [5, 2, 0]
+
+
+def test_what_two_versions_answer_is_added_up_and_told_apart() -> None:
+    made = Made(canary=Terms(share=0.25, for_s=3600))
+    made.repository.load("digits")
+    canary = made.canary().model
+    made.second()
+    made.batch(0, [0.01] * 3)
+    made.batch(2, [0.2], of=canary)
+    canary.statistics.refused()
+    made.second()
+    _, point = points(made)
+    assert (point.seconds, point.answered, point.late, point.refused) == (1.0, 4, 1, 1)
+    assert point.items == {"original": 3, "distilled": 1}
+    assert point.quality == pytest.approx((3 * 0.91 + 0.85) / 4)
+    assert point.latency_ms[-1] == pytest.approx(200, rel=0.05)
+    old, new = (made.history.window("digits", version, 10) for version in ("1", "2"))
+    assert (old.asked, old.violations, old.quality) == (3, 0, 0.91)
+    assert (new.asked, new.violations, new.quality) == (2, 2, 0.85)
+    made.repository.slot("digits").settle(made.canary(), made.canary().ended("promoted", "kept", "it is good"))
+    made.batch(0, [0.01])
+    made.second()
+    assert [one.answered for one in points(made)] == [0, 4, 1]
+    assert made.history.window("digits", "1", 10).asked == 0
+    made.close()
 
 
 def test_history_is_bounded(made: Made) -> None:

@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from steelyard.protocol.reply import HttpFailure, Reply
+from steelyard.serve.canary import Terms
 from steelyard.serve.served import Promise
 from steelyard.telemetry import live
 from steelyard.telemetry.live import live_pages
@@ -121,6 +122,35 @@ def test_a_model_that_is_not_ready_is_told(made: Made) -> None:
     assert "it was unloaded" in text(made, "/live/now")
     assert "Nothing is loaded." in text(made)
     assert series(made)["models"][0]["bound"] is None
+
+
+def test_a_canary_is_told_while_it_runs_and_when_it_is_over() -> None:
+    made = Made(canary=Terms(share=0.25, for_s=3600))
+    assert "Canary" not in text(made)
+    made.repository.load("digits")
+    canary = made.canary()
+    made.history.look()
+    made.batch(0, [0.01] * 3)
+    made.batch(2, [0.02], "few wait", of=canary.model)
+    canary.look()
+    made.second()
+    for path in ("/live", "/live/now"):
+        page = text(made, path)
+        assert "version 2 gets 25% of the requests beside version 1: 1 so far, 0 s of 3600 s" in page
+        assert '<span class="state">undecided</span> 0 of 1 requests got no answer, of the other version' in page
+        assert "<code>distilled</code> of version 2 <small>" in page
+        assert "<code>original</code> of version 1 <small>" in page
+    told = tiles(text(made))
+    assert told["Answered"] == "4.00 /s over 10 s"
+    assert told["Waiting"] == "0 4 served side by side"
+    slot = made.repository.slot("digits")
+    slot.settle(canary, canary.ended("rolled_back", "failures", f"it failed: {HOSTILE}"))
+    page = text(made)
+    assert "version 2 was rolled back now: it failed: &lt;script&gt;" in page
+    assert HOSTILE not in page
+    assert "gets 25%" not in page
+    assert "version 1" in page
+    made.close()
 
 
 def test_series_tell_what_is_new_since_a_moment(made: Made) -> None:

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from steelyard.serve.canary import Terms
 from steelyard.serve.served import Promise
 from steelyard.telemetry import live
 from steelyard.telemetry.metrics import metrics_page
@@ -164,7 +165,43 @@ def test_every_metric_has_a_help_and_a_unit_where_it_measures(made: Made) -> Non
             assert all(sample.name.endswith("_total") for sample in family.samples)
 
 
-def test_the_dashboard_asks_only_for_what_is_there(made: Made) -> None:
+def test_a_canary_has_series_of_its_own_and_its_end_is_told() -> None:
+    made = tried()
+    assert value(made, "steelyard_canary_share", model="digits", version="2") is None
+    assert value(made, "steelyard_canary_share", model="digits", version="3") == 0.25
+    made.batch(0, [0.01] * 3)
+    made.batch(0, [0.01], of=made.canary().model)
+    made.second()
+    for version, requests in (("1", 3), ("3", 1)):
+        of = {"version": version}
+        assert value(made, "steelyard_requests_total", outcome="answered", **of) == requests
+        assert value(made, "steelyard_served_quality", **of) == 0.91
+    rule = {"version": "3", "rule": "failures"}
+    verdicts = ("pass", "undecided", "fail")
+    assert [value(made, "steelyard_canary_verdict", verdict=each, **rule) for each in verdicts] == [0, 1, 0]
+    ended = {"model": "digits", "outcome": "replaced", "reason": "replaced"}
+    assert value(made, "steelyard_canaries_ended_total", **ended) == 1
+    assert (value(made, "steelyard_canary_last_end_timestamp_seconds", version="2", **ended) or 0) > 0
+    made.repository.slot("digits").settle(made.canary(), made.canary().ended("promoted", "kept", "it is good"))
+    assert value(made, "steelyard_canary_share", model="digits") is None
+    assert value(made, "steelyard_model_ready", version="3") == 1
+    assert value(made, "steelyard_model_ready", version="1") is None
+    assert value(made, "steelyard_canaries_ended_total", outcome="promoted") == 1
+    made.close()
+
+
+def tried() -> Made:
+    """Version 3 is a canary, looked at once, version 2 was one."""
+    made = Made(canary=Terms(share=0.25, for_s=3600))
+    made.repository.load("digits")
+    made.repository.load("digits")
+    made.history.look()
+    made.canary().look()
+    return made
+
+
+def test_the_dashboard_asks_only_for_what_is_there() -> None:
+    made = tried()
     made.busy(3)
     made.compared(2, disagrees=True)
     there = {sample.name for family in families(made) for sample in family.samples}
@@ -175,6 +212,7 @@ def test_the_dashboard_asks_only_for_what_is_there(made: Made) -> None:
     missing = {family.name for family in families(made) if family.name.startswith("steelyard_")} - families_asked
     # Shown through something else: a cost per variant by what was served, shares by the rate of items.
     assert missing == {"steelyard_variant_share", "steelyard_variant_cost_per_thousand"}
+    made.close()
 
 
 def expressions(node: Any) -> list[str]:

@@ -34,6 +34,16 @@ def serve_command(
     shadow: Annotated[
         str, typer.Option(help="Compare so many of the answers with the original's.", rich_help_panel=MODELS)
     ] = "0%",
+    canary: Annotated[
+        str,
+        typer.Option(help="A bundle loaded anew gets so many of the requests at first.", rich_help_panel=MODELS),
+    ] = "0%",
+    canary_for: Annotated[
+        str, typer.Option(help="Before it takes over, or the old one stays.", rich_help_panel=MODELS)
+    ] = "60s",
+    canary_tolerance: Annotated[
+        str, typer.Option(help="It may fail or be late by so much more often.", rich_help_panel=MODELS)
+    ] = "1%",
     hang: Annotated[
         str, typer.Option(help="A batch in a process of its own that takes longer is given up.", rich_help_panel=MODELS)
     ] = "30s",
@@ -56,11 +66,12 @@ def serve_command(
     """Serve bundles behind the Open Inference Protocol, over HTTP and gRPC.
 
     SIGTERM ends it: what waits is answered first. SIGHUP opens all bundles anew; requests go on meanwhile, and a bundle
-    that cannot be opened changes nothing.
+    that cannot be opened changes nothing. With --canary it is tried beside the old one, which stays if it does better.
     """
     from steelyard.cli import serve_run
     from steelyard.loop.serving import Served
     from steelyard.records.stated import megabytes, seconds, share
+    from steelyard.serve.canary import Terms
 
     settings = Served(
         host=host,
@@ -70,6 +81,11 @@ def serve_command(
         switch=switch,
         most_waiting=queue,
         shadow=share(shadow, "--shadow"),
+        canary=Terms(
+            share=share(canary, "--canary"),
+            for_s=seconds(canary_for, "--canary-for"),
+            tolerance=share(canary_tolerance, "--canary-tolerance"),
+        ),
         hang_s=seconds(hang, "--hang"),
         token_file=token_file,
         hosts=tuple(allow_host or ()),

@@ -130,7 +130,7 @@ class Service:
 
     async def _infer(self, request: pb.ModelInferRequest, context: Context, response: pb.ModelInferResponse) -> None:
         """Writes the answer into `response`."""
-        served = grpc_told.served(self._models, request.model_name, request.model_version)
+        served = grpc_told.answering(self._models, request.model_name, request.model_version)
         inference = Inference(served, request, left_s(context))
         inference.tell(await self._answer(inference.start), response)
 

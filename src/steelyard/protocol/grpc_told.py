@@ -30,9 +30,19 @@ DURATIONS = (
 
 def served(models: Models, name: str, version: str = "") -> Served:
     """What a request names. Raises UnknownModel."""
+    _check_named(name, version)
+    return models.served(name, version)
+
+
+def answering(models: Models, name: str, version: str = "") -> Served:
+    """What answers a request for an inference. Raises UnknownModel."""
+    _check_named(name, version)
+    return models.answering(name, version)
+
+
+def _check_named(name: str, version: str) -> None:
     if len(name) > MOST_NAME or len(version) > MOST_VERSION:
         raise UnknownModel(f"there is no model {shown(name)} of version {shown(version)}")
-    return models.served(name, version)
 
 
 def server_live(models: Models, _: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
@@ -86,16 +96,13 @@ def model_config(models: Models, request: pb.ModelConfigRequest) -> pb.ModelConf
 
 
 def model_statistics(models: Models, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
-    """What one model counts; without a name: what all do that are loaded."""
+    """What one model counts; without a name: what all do that are loaded. Without a version: in all that answer."""
     if request.name:
-        return pb.ModelStatisticsResponse(model_stats=[_counted(served(models, request.name, request.version))])
-    response = pb.ModelStatisticsResponse()
-    for name in models.names():
-        try:
-            response.model_stats.append(_counted(models.served(name)))
-        except UnknownModel:  # it is not loaded, or was unloaded just now
-            continue
-    return response
+        one = served(models, request.name, request.version)
+        told = [one] if request.version else models.versions(request.name)
+    else:
+        told = [each for name in models.names() for each in models.versions(name)]
+    return pb.ModelStatisticsResponse(model_stats=[_counted(each) for each in told])
 
 
 def _counted(model: Served) -> pb.ModelStatistics:

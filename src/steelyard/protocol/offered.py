@@ -59,7 +59,16 @@ class Models(Protocol):
         """All that are configured, loaded or not."""
 
     def served(self, name: str, version: str = "") -> Served:
-        """Without a version: the newest. Raises UnknownModel."""
+        """To ask about it. Without a version: the newest that is no canary. Raises UnknownModel."""
+
+    def answering(self, name: str, version: str = "") -> Served:
+        """What the next request is for. Without a version: while a canary runs, each gets its share.
+
+        Raises UnknownModel.
+        """
+
+    def versions(self, name: str) -> Sequence[Served]:
+        """All that answer, the newest last; none when it is not loaded. Raises UnknownModel."""
 
     def index(self) -> Sequence[Indexed]:
         """All models, as they stand."""

@@ -141,7 +141,7 @@ def model_ready(asked: Question) -> Reply:
 
 def infer(asked: Question) -> Pending:
     """The request, decoded."""
-    return Inference(asked.served, asked.headers, asked.body, asked.most_body)
+    return Inference(asked.models.answering(asked.name, asked.version), asked.headers, asked.body, asked.most_body)
 
 
 def config(asked: Question) -> Reply:
@@ -172,19 +172,16 @@ def _configured(spec: TensorSpec, batches: bool) -> dict[str, object]:
 
 
 def statistics(asked: Question) -> Reply:
-    """What the model counts."""
-    return json_reply({"model_stats": [_counted(asked.served)]})
+    """What the model counts; without a version: in all that answer."""
+    served = asked.served
+    told = [served] if asked.version else asked.models.versions(asked.name)
+    return json_reply({"model_stats": [_counted(each) for each in told]})
 
 
 def all_statistics(asked: Question) -> Reply:
-    """What all loaded models count."""
-    told = []
-    for name in asked.models.names():
-        try:
-            told.append(_counted(asked.models.served(name)))
-        except UnknownModel:  # it is not loaded, or was unloaded just now
-            continue
-    return json_reply({"model_stats": told})
+    """What all loaded models count, in all versions that answer."""
+    models = asked.models
+    return json_reply({"model_stats": [_counted(each) for name in models.names() for each in models.versions(name)]})
 
 
 def _counted(served: Served) -> dict[str, object]:

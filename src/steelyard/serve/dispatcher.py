@@ -41,7 +41,7 @@ def lowest(allowed: int) -> int:
 class Ticket(Generic[Request, Answer]):
     """One request in the queue."""
 
-    __slots__ = ("allowed", "caller", "deadline", "priority", "request", "waits")
+    __slots__ = ("allowed", "caller", "deadline", "holder", "priority", "request", "waits")
 
     def __init__(
         self, request: Request, caller: Caller[Answer], deadline: float, priority: int = 0, allowed: int = ALL
@@ -50,6 +50,8 @@ class Ticket(Generic[Request, Answer]):
         self.caller = caller
         self.deadline = deadline
         self.priority = priority
+        self.holder: Dispatcher[Request, Answer] | None = None
+        """In whose queue it is, or was."""
         self.allowed = allowed
         """Bit r: rung r of the policy may answer it."""
         self.waits = False
@@ -147,7 +149,7 @@ class Dispatcher(Generic[Request, Answer]):
             if not self._open or len(self._queue) - self._gone + len(tickets) > self._most_waiting:
                 raise self._refusal()
             for ticket in tickets:
-                ticket.waits = True
+                ticket.waits, ticket.holder = True, self
                 self._queue.push(ticket, ticket.deadline, ticket.priority)
                 self._particular += ticket.allowed != ALL
             wake = [self._idle.pop() for _ in range(min(len(self._idle), len(tickets)))]
@@ -190,9 +192,9 @@ class Dispatcher(Generic[Request, Answer]):
         return Overloaded(f"{self.waiting:,} requests wait already", "try again later")
 
     def withdraw(self, ticket: Ticket[Request, Answer]) -> bool:
-        """Take a request out of the queue; False: it is served or left already."""
+        """Take a request out of the queue; False: it is not there, was served or left already."""
         with self._lock:
-            if not ticket.waits:
+            if not ticket.waits or ticket.holder is not self:
                 return False
             ticket.waits = False
             self._gone += 1
@@ -279,6 +281,23 @@ class Dispatcher(Generic[Request, Answer]):
             try:
                 ticket.caller.answer(answer)
             except Exception:
+    def give_back(
+        self, choose: Callable[[Sequence[Ticket[Request, Answer]]], Sequence[Sequence[Ticket[Request, Answer]]]]
+    ) -> Sequence[Sequence[Ticket[Request, Answer]]]:
+        """Take no more requests; of those that wait the chosen ones, in groups, are the caller's to put elsewhere."""
+        with self._lock:
+            self._open = False
+            waiting = [ticket for ticket in self._queue.pop_batch(len(self._queue)) if ticket.waits]
+            self._gone = 0
+            groups = choose(waiting)
+            for group in groups:
+                for ticket in group:
+                    ticket.waits = False
+            for ticket in waiting:
+                if ticket.waits:
+                    self._queue.push(ticket, ticket.deadline, ticket.priority)
+        return groups
+
                 log.exception("a caller could not take its answer")
         return False
 

@@ -22,6 +22,7 @@ from steelyard.records.signature import Signature
 from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Policy, Single, profile
 from steelyard.serve.datatypes import datatype_of
+from steelyard.serve.canary import AT_ONCE, Terms
 from steelyard.serve.ladder import figures_of, ladder_of
 from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 from steelyard.serve.requests import Metadata, TensorSpec
@@ -55,6 +56,8 @@ class Options:
     """Share of the items that are answered by the best variant as well, to be compared."""
     hang_s: float = 30.0
     """A batch in a process of its own that takes longer is given up, and the process started again."""
+    canary: Terms = AT_ONCE
+    """How a version that is loaded beside another is tried."""
 
 
 def open_model(name: str, folder: Path, version: int, options: Options) -> ServedModel:
@@ -165,6 +168,7 @@ def open_resident(bundle: Bundle, figures: Figures, options: Options) -> Residen
         session.close,
         session.revive,
         lambda: session.missing,
+        session.give_up,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from steelyard.errors import Expired
 from steelyard.records.engine import Array
 from steelyard.serve.callers import Caller
+from steelyard.serve.dispatcher import Ticket
 from steelyard.serve.requests import Answered, Asked
 from steelyard.serve.statistics import Statistics
 
@@ -47,18 +48,24 @@ class Row(NamedTuple):
 class Asking:
     """Waits for the answers to all items of a request, for one caller."""
 
-    __slots__ = ("_asked_at", "_began_at", "_caller", "_left", "_lock", "_rows", "_statistics", "leave")
+    __slots__ = ("_began_at", "_caller", "_left", "_lock", "_rows", "asked_at", "leave", "statistics")
 
     def __init__(self, caller: Caller[Answered], items: int, statistics: Statistics) -> None:
         self._caller = caller
         self._left = items
         self._rows: list[Row | None] = [None] * items
         self._lock = threading.Lock()
-        self._statistics = statistics
-        self._asked_at = time.monotonic()
+        self.statistics = statistics
+        """Of whoever answers: another's after the request was handed over."""
+        self.asked_at = time.monotonic()
         self._began_at = 0.0
         self.leave: Callable[[], None] = lambda: None
         """Takes out of the queue what of it still waits."""
+
+    @property
+    def items(self) -> int:
+        """Of the request."""
+        return len(self._rows)
 
     def begin(self) -> bool:
         """Called for each item; the caller is asked once."""
@@ -82,7 +89,7 @@ class Asking:
             if self._left:
                 return
         now = time.monotonic()
-        self._statistics.answered(self._began_at - self._asked_at, now - self._asked_at)
+        self.statistics.answered(self._began_at - self.asked_at, now - self.asked_at)
         self._caller.answer(joined([row for row in self._rows if row is not None]))
 
     def fail(self, error: BaseException) -> None:
@@ -91,7 +98,7 @@ class Asking:
             if self._left <= 0:
                 return
             self._left = 0
-        self._statistics.failed(time.monotonic() - self._asked_at, expired=isinstance(error, Expired))
+        self.statistics.failed(time.monotonic() - self.asked_at, expired=isinstance(error, Expired))
         self._caller.fail(error)
         self.leave()
 
@@ -100,30 +107,46 @@ class Asking:
         with self._lock:
             gone, self._left = self._left > 0, 0
         if gone:
-            self._statistics.failed(time.monotonic() - self._asked_at, withdrawn=True)
+            self.statistics.failed(time.monotonic() - self.asked_at, withdrawn=True)
             self.leave()
 
 
 class Part:
     """The caller of one item. See `steelyard.serve.callers.Caller`."""
 
-    __slots__ = ("_asking", "_place")
+    __slots__ = ("_place", "asking")
 
     def __init__(self, asking: Asking, place: int) -> None:
-        self._asking = asking
+        self.asking = asking
         self._place = place
 
     def begin(self) -> bool:
         """Whether the request is still wanted."""
-        return self._asking.begin()
+        return self.asking.begin()
 
     def answer(self, answer: Row) -> None:
         """Hand the row on."""
-        self._asking.answer(self._place, answer)
+        self.asking.answer(self._place, answer)
 
     def fail(self, error: BaseException) -> None:
         """The whole request fails."""
-        self._asking.fail(error)
+        self.asking.fail(error)
+
+
+def asking_of(ticket: Ticket[Item, Row]) -> Asking:
+    """The request that an item is of. Raises TypeError for one that nobody asked for."""
+    if not isinstance(ticket.caller, Part):
+        raise TypeError(f"expected an item of a request, got one of {type(ticket.caller).__name__}")
+    return ticket.caller.asking
+
+
+def whole_requests(tickets: Iterable[Ticket[Item, Row]]) -> list[list[Ticket[Item, Row]]]:
+    """Among tickets that wait, those of each request of which every item is there."""
+    by_request: dict[Asking, list[Ticket[Item, Row]]] = {}
+    for ticket in tickets:
+        if isinstance(ticket.caller, Part):
+            by_request.setdefault(ticket.caller.asking, []).append(ticket)
+    return [held for asking, held in by_request.items() if len(held) == asking.items]
 
 
 def joined(rows: Sequence[Row]) -> Answered:

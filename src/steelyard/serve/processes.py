@@ -88,6 +88,11 @@ class ProcessSession:
         """Wait until the process of this stream is there again; starts it when nobody else does."""
         self._keepers[stream // self._streams].revive()
 
+    def give_up(self) -> None:
+        """Start no process again: batches of one that is dead, or dies, end with WorkerLost."""
+        for keeper in self._keepers:
+            keeper.give_up()
+
     @property
     def pids(self) -> list[int]:
         """Ids of the processes that live."""
@@ -249,6 +254,9 @@ class _Keeper:
         log.warning("process %d, which ran a model, is gone; another one in %.1f s", self.child.pid, self._wait_s)
         if self._closed.wait(self._wait_s):
             raise WorkerLost("no longer serving")
+
+    def give_up(self) -> None:
+        self._closed.set()
 
     def close(self) -> None:
         self._closed.set()

@@ -2,25 +2,21 @@
 
 A new version is opened and warmed up beside the old one, which goes on answering; only then do requests go to the new
 one, and the old one answers what it still has and lets go of its memory. One that cannot be opened, or answers NaN,
-never takes over.
+never takes over. With a canary's share it answers only so many of them at first: see `steelyard.serve.canary`.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from steelyard.errors import InputError, Overloaded, SteelyardError, UnknownModel
+from steelyard.errors import InputError, SteelyardError, UnknownModel
 from steelyard.records.base import Record
-from steelyard.serve.callers import Caller
 from steelyard.serve.opening import Options, open_model
-from steelyard.serve.parts import Asking
-from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.served import ServedModel
-from steelyard.serve.statistics import Statistics
+from steelyard.serve.slot import Slot, Version
 from steelyard.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -36,60 +32,6 @@ class Indexed(Record):
     """Empty: it was never loaded."""
     state: State
     reason: str = ""
-
-
-class Slot:
-    """The place of one model: what answers there may change from one request to the next."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-        self.model: ServedModel | None = None
-        self.loading = threading.Lock()
-        self.latest = 0
-        """The last version that was tried."""
-        self.reason = "not loaded"
-
-    @property
-    def current(self) -> ServedModel:
-        """What answers now. Raises UnknownModel when it was unloaded."""
-        model = self.model
-        if model is None:
-            raise UnknownModel(f"the model '{self.name}' is not loaded: {self.reason}")
-        return model
-
-    @property
-    def metadata(self) -> Metadata:
-        """What clients are told."""
-        return self.current.metadata
-
-    @property
-    def version(self) -> str:
-        """Of what answers now."""
-        return self.current.version
-
-    @property
-    def ready(self) -> bool:
-        """Whether requests are answered."""
-        model = self.model
-        return model is not None and model.ready
-
-    @property
-    def statistics(self) -> Statistics:
-        """Of what answers now."""
-        return self.current.statistics
-
-    def ask(self, asked: Asked, caller: Caller[Answered]) -> Asking:
-        """See `ServedModel.ask`. A request that meets a model on its way out is answered by its successor."""
-        model = self.current
-        while True:
-            try:
-                return model.ask(asked, caller)
-            except Overloaded:
-                successor = self.current
-                if successor is model:
-                    raise
-                model = successor
 
 
 class Repository:
@@ -127,66 +69,78 @@ class Repository:
             raise UnknownModel(f"there is no model '{name}'", f"served are: {', '.join(self._slots)}")
         return self._slots[name]
 
-    def served(self, name: str, version: str = "") -> Slot:
-        """What answers. Raises UnknownModel for a model or version that does not."""
+    def served(self, name: str, version: str = "") -> Version:
+        """What answers; without a version not the canary. Raises UnknownModel for a model or version that does not."""
+        return self.slot(name).version(version)
+
+    def answering(self, name: str, version: str = "") -> Version:
+        """What the next request is for: of two versions each gets its share. Raises UnknownModel."""
         slot = self.slot(name)
-        current = slot.version
-        if version and version != current:
-            raise UnknownModel(f"the model '{name}' is served in version {current}, not in {version}")
-        return slot
+        return slot.version(version) if version else slot.next()
+
+    def versions(self, name: str) -> list[Version]:
+        """All that answer, the newest last. Raises UnknownModel."""
+        slot = self.slot(name)
+        return [Version(slot, model) for model in slot.models()]
 
     def index(self) -> list[Indexed]:
-        """All models, as they stand."""
-        return [_indexed(slot) for slot in self._slots.values()]
+        """All models in all versions that answer, as they stand."""
+        return [told for slot in self._slots.values() for told in _indexed(slot)]
+
+    def standing(self, name: str) -> Indexed:
+        """One model, as it stands, without its canary. Raises UnknownModel."""
+        return _indexed(self.slot(name))[0]
 
     def load(self, name: str) -> None:
-        """Open what lies in the model's folder now, and put it in the place of what answers.
+        """Open what lies in the model's folder now, and put it in the place of what answers, or beside it as a canary.
 
-        Raises UnknownModel, BundleError or CandidateFailure; what answered before then goes on.
+        A canary that runs already is replaced, and goes on until then. Raises UnknownModel, BundleError or
+        CandidateFailure; what answered before then goes on.
         """
         slot = self.slot(name)
         with slot.loading:
             slot.latest += 1
             try:
-                fresh = self._opener(name, slot.folder, slot.latest, self._options)
+                self._open(slot)
             except SteelyardError as error:
                 slot.reason = error.message
                 log.error("%s: version %d cannot be served: %s", name, slot.latest, error.message)
                 raise
-            old, slot.model = slot.model, fresh
-            log.info("%s: version %d answers from now on", name, slot.latest)
-            if old is not None:
-                old.successor = fresh
-                old.close()
+
+    def _open(self, slot: Slot) -> None:
+        fresh = self._opener(slot.name, slot.folder, slot.latest, self._options)
+        try:
+            slot.put(fresh, self._options.canary)
+        except SteelyardError:
+            fresh.close(drain=False)
+            raise
 
     def unload(self, name: str) -> None:
         """Answer what waits, then let go of the model. Raises UnknownModel."""
         slot = self.slot(name)
         with slot.loading:
-            old, slot.model = slot.model, None
-            slot.reason = "it was unloaded"
-            if old is not None:
-                old.close()
+            slot.empty("it was unloaded")
 
     def close(self, drain: bool = True) -> None:
         """Let go of all models; those that wait are answered first (or fail, without `drain`)."""
         self.live = False
         for slot in self._slots.values():
             with slot.loading:
-                old, slot.model = slot.model, None
-                slot.reason = "the server ends"
-                if old is not None:
-                    old.close(drain)
+                slot.empty("the server ends", drain)
 
 
-def _indexed(slot: Slot) -> Indexed:
-    model = slot.model
-    if model is None:
+def _indexed(slot: Slot) -> list[Indexed]:
+    models = slot.models()
+    if not models:
         state: State = "LOADING" if slot.loading.locked() else "UNAVAILABLE"
-        return Indexed(name=slot.name, version="", state=state, reason=slot.reason)
+        return [Indexed(name=slot.name, version="", state=state, reason=slot.reason)]
+    return [_standing(slot.name, model) for model in models]
+
+
+def _standing(name: str, model: ServedModel) -> Indexed:
     if not model.ready:
-        return Indexed(name=slot.name, version=model.version, state="UNAVAILABLE", reason="a process is missing")
-    return Indexed(name=slot.name, version=model.version, state="READY")
+        return Indexed(name=name, version=model.version, state="UNAVAILABLE", reason="a process is missing")
+    return Indexed(name=name, version=model.version, state="READY")
 
 
 def check_name(name: str) -> None:

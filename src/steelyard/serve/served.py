@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steelyard.errors import CandidateFailure, InputError, Overloaded
+from steelyard.errors import CandidateFailure, InputError, Overloaded, RequestFailure
 from steelyard.records.engine import Array, Session
 from steelyard.records.signature import Signature
 from steelyard.scheduling import ALL, Choice, Policy
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.callers import Caller
 from steelyard.serve.dispatcher import Dispatcher, Ticket
-from steelyard.serve.parts import Asking, Item, Part, Row
+from steelyard.serve.parts import Asking, Item, Part, Row, asking_of, whole_requests
 from steelyard.serve.recent import Recent
 from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.shadow import LAST, Beside, Shadow
@@ -45,6 +45,8 @@ class Resident:
     missing: Callable[[], int] = lambda: 0
     """Processes that it lacks at the moment."""
 
+    give_up: Callable[[], None] = lambda: None
+    """Bring back no process that dies from now on, or is dead."""
 
 @dataclass(frozen=True)
 class Promise:
@@ -98,6 +100,11 @@ class ServedModel:
         return not self._closed.is_set() and not any(one.missing() for one in self.residents)
 
     @property
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._closed.is_set()
+
     def waiting(self) -> int:
         """Items in the queue."""
         return self._dispatcher.waiting
@@ -148,10 +155,17 @@ class ServedModel:
         if self._dispatcher.serve_here(tickets, HERE_S):
             return
         try:
-            (self.successor or self)._put(tickets, math.inf)
-        except Overloaded as error:  # it was let in, but others came first
-            for ticket in tickets:
-                ticket.caller.fail(error)
+            self._put(tickets, math.inf)
+        except Overloaded as error:  # it was let in, but others came first, or its time is over
+            for waiting in whole_requests(tickets):
+                self._pass_on(waiting, error)
+
+    def _pass_on(self, tickets: Sequence[Ticket[Item, Row]], error: RequestFailure) -> None:
+        """A request goes to the successor; without one it fails."""
+        if self.successor is None:
+            tickets[0].caller.fail(error)
+        else:
+            self.successor.take_over(tickets)
 
     def _put(self, tickets: Sequence[Ticket[Item, Row]], expires: float) -> None:
         try:
@@ -162,7 +176,8 @@ class ServedModel:
 
     def _withdraw(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
         for ticket in tickets:
-            self._dispatcher.withdraw(ticket)
+            if ticket.holder is not None:
+                ticket.holder.withdraw(ticket)
 
     def backlog_s(self) -> float:
         """About how long what waits now keeps the workers busy, served by the fastest variant."""
@@ -249,6 +264,32 @@ class ServedModel:
                         _require_finite(_checked(resident.session.run(worker, run.inputs)), resident.variant)
 
     def close(self, drain: bool = True) -> None:
+    def hand_over(self, successor: ServedModel) -> None:
+        """Take no more requests; those that wait go to `successor`, which takes the same inputs. Close it afterwards.
+
+        Requests of which some items are under way stay: no answer is put together from two versions.
+        """
+        self.successor = successor
+        self._closed.set()
+        for resident in self.residents:
+            resident.give_up()
+        for waiting in self._dispatcher.give_back(whole_requests):
+            successor.take_over(waiting)
+
+    def take_over(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
+        """All items of one request that waited elsewhere."""
+        asked, asking = tickets[0].request.asked, asking_of(tickets[0])
+        try:
+            allowed = self._allowed(asked)
+            for ticket in tickets:
+                ticket.allowed = allowed
+            asking.statistics = self.statistics
+            self._put(tickets, asking.asked_at + asked.timeout_s)
+        except InputError as error:
+            asking.fail(error)
+        except Overloaded as error:
+            self._pass_on(tickets, error)
+
         """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models."""
         self._closed.set()
         self._dispatcher.close(drain)

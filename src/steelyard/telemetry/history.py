@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -88,47 +88,95 @@ class Window(Record):
 
 
 class Track:
-    """The points of one model, whatever its version."""
+    """The points of one model: of all versions that answer together, and of each."""
 
     def __init__(self) -> None:
         self.points: deque[Point] = deque(maxlen=KEPT)
+        self._versions: dict[str, Course] = {}
         self._latencies: deque[Array] = deque(maxlen=RECENT_POINTS)
-        self._model: ServedModel | None = None
+
+    def look(self, models: Sequence[ServedModel], at: float) -> None:
+        """Add a point. The first look at a version only remembers its counters."""
+        known = self._versions
+        self._versions = {model.version: known.get(model.version) or Course(model) for model in models}
+        new = [point for course in self._versions.values() if (point := course.look(at)) is not None]
+        if new:
+            self._latencies.append(np.concatenate([course.newest for course in self._versions.values()]))
+            self.points.append(_merged(new, _percentiles(self._latencies)))
+
+    def of(self, version: str) -> Sequence[Point]:
+        """The points of one version, while it answers."""
+        course = self._versions.get(version)
+        return () if course is None else tuple(course.points)
+
+
+class Course:
+    """The points of one version."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.points: deque[Point] = deque(maxlen=KEPT)
+        self.newest: Array = np.zeros(0)
+        """Latencies of what was answered between the last two looks, in seconds."""
+        self._model = model
         self._before: Snapshot | None = None
         self._looked_at = 0.0
 
-    def look(self, model: ServedModel | None, at: float) -> None:
-        """Add a point. The first look at a version only remembers its counters."""
-        if model is None:
-            self._model = self._before = None
-            return
-        now = model.statistics.snapshot()
-        before = self._before
-        if before is not None and model is self._model:
-            recent = model.statistics.latencies_s(before.success.count)
-            self._latencies.append(np.asarray(recent, np.float64))
-            self.points.append(self._point(model, before, now, at))
-        self._model, self._before, self._looked_at = model, now, at
+    def look(self, at: float) -> Point | None:
+        """The next point; None: it is the first look."""
+        now, before = self._model.statistics.snapshot(), self._before
+        looked_at, self._before, self._looked_at = self._looked_at, now, at
+        if before is None:
+            return None
+        self.newest = np.asarray(self._model.statistics.latencies_s(before.success.count), np.float64)
+        point = _point(self._model, before, now, at, at - looked_at, _percentiles([self.newest]))
+        self.points.append(point)
+        return point
 
-    def _point(self, model: ServedModel, before: Snapshot, now: Snapshot, at: float) -> Point:
-        items = {name: count - before.by_variant.get(name, 0) for name, count in now.by_variant.items()}
-        latencies = np.concatenate(self._latencies)
-        percentiles = np.percentile(latencies, PERCENTILES) * 1000 if latencies.size else ()
-        return Point(
-            at=at,
-            seconds=at - self._looked_at,
-            answered=now.success.count - before.success.count,
-            late=now.late - before.late,
-            refused=now.refused - before.refused,
-            expired=now.expired - before.expired,
-            broken=now.broken - before.broken,
-            batches=now.execution_count - before.execution_count,
-            items=items,
-            quality=_mean(items, {one.variant: one.quality for one in model.residents}),
-            cost=_mean(items, costs(model.residents)),
-            latency_ms=tuple(float(each) for each in percentiles),
-            waiting=model.waiting,
-        )
+
+def _point(
+    model: ServedModel, before: Snapshot, now: Snapshot, at: float, seconds: float, latency_ms: tuple[float, ...]
+) -> Point:
+    items = {name: count - before.by_variant.get(name, 0) for name, count in now.by_variant.items()}
+    return Point(
+        at=at,
+        seconds=seconds,
+        answered=now.success.count - before.success.count,
+        late=now.late - before.late,
+        refused=now.refused - before.refused,
+        expired=now.expired - before.expired,
+        broken=now.broken - before.broken,
+        batches=now.execution_count - before.execution_count,
+        items=items,
+        quality=_mean(items, {one.variant: one.quality for one in model.residents}),
+        cost=_mean(items, costs(model.residents)),
+        latency_ms=latency_ms,
+        waiting=model.waiting,
+    )
+
+
+def _percentiles(latencies_s: Iterable[Array]) -> tuple[float, ...]:
+    joined = np.concatenate(list(latencies_s))
+    return tuple(float(each) for each in np.percentile(joined, PERCENTILES) * 1000) if joined.size else ()
+
+
+def _merged(points: Sequence[Point], latency_ms: tuple[float, ...]) -> Point:
+    """What several versions did in the same time."""
+    window = together(points)
+    return Point(
+        at=points[0].at,
+        seconds=max(point.seconds for point in points),
+        answered=window.answered,
+        late=sum(point.late for point in points),
+        refused=sum(point.refused for point in points),
+        expired=sum(point.expired for point in points),
+        broken=sum(point.broken for point in points),
+        batches=sum(point.batches for point in points),
+        items=window.items,
+        quality=window.quality,
+        cost=window.cost,
+        latency_ms=latency_ms,
+        waiting=sum(point.waiting for point in points),
+    )
 
 
 def costs(residents: Sequence[Resident]) -> dict[str, float]:
@@ -180,16 +228,18 @@ class History:
         with self._lock:
             at = self.began + self._clock()
             for name, track in self._tracks.items():
-                track.look(self._repository.slot(name).model, at)
+                track.look(self._repository.slot(name).models(), at)
 
     def points(self, name: str, since: float = 0.0) -> list[Point]:
         """Of one model, oldest first; only those after `since` (Unix time)."""
         with self._lock:
             return [point for point in self._tracks[name].points if point.at > since]
 
-    def window(self, name: str, seconds: float) -> Window:
-        """The points of the last `seconds`, together."""
-        return together(self.points(name, self.began + self._clock() - seconds))
+    def window(self, name: str, version: str, seconds: float) -> Window:
+        """What one version did in the last `seconds`."""
+        since = self.began + self._clock() - seconds
+        with self._lock:
+            return together([point for point in self._tracks[name].of(version) if point.at > since])
 
 
 def together(points: Sequence[Point]) -> Window:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard.protocol.reply import Header, HttpFailure, Reply, json_reply, reply
 from steelyard.records.base import Record
+from steelyard.serve.recent import Decision
 from steelyard.serve.repository import Indexed, Repository
 from steelyard.serve.served import ServedModel
 from steelyard.telemetry import figures
+from steelyard.telemetry.canaries import Line, canary_lines
 from steelyard.telemetry.history import PERCENTILES, RECENT_POINTS, History, Point, together
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Shown(Record):
     state: str
     reason: str
     tiles: tuple[Tile, ...]
+    canary: tuple[Line, ...]
     decisions: tuple[dict[str, Any], ...]
 
 
@@ -96,21 +99,24 @@ class _Live:
         return lambda _: found
 
     def _rendered(self, template: str) -> Reply:
-        models = [self._shown(index, told) for index, told in enumerate(self._repository.index())]
+        names = self._repository.names()
+        models = [self._shown(index, self._repository.standing(name)) for index, name in enumerate(names)]
         context = {"server": self._repository, "models": models, "stamp": self._stamp}
         text = self._templates.get_template(template).render(context)
         return reply(text.encode(), HTML, more=FRESH)
 
     def _shown(self, index: int, told: Indexed) -> Shown:
-        model = self._repository.slot(told.name).model
+        slot = self._repository.slot(told.name)
+        models = slot.models()
         return Shown(
             name=told.name,
             index=index,
             version=told.version,
             state=told.state,
             reason=told.reason,
-            tiles=() if model is None else tiles(model, self._history.points(told.name)),
-            decisions=() if model is None else tuple(decisions(model)),
+            tiles=tiles(models, self._history.points(told.name)) if models else (),
+            canary=canary_lines(slot),
+            decisions=tuple(decisions(models)),
         )
 
     def _series(self, query: Mapping[str, str]) -> Reply:
@@ -119,10 +125,10 @@ class _Live:
         return json_reply({"run": f"{self._history.began:.3f}", "models": models}, more=FRESH)
 
     def _drawn(self, name: str, since: float) -> dict[str, Any]:
-        model = self._repository.slot(name).model
+        models = self._repository.slot(name).models()
         points = self._history.points(name)
-        residents = () if model is None else model.residents
-        variants = dict.fromkeys([one.variant for one in residents])
+        model = models[0] if models else None
+        variants = dict.fromkeys([one.variant for each in models for one in each.residents])
         variants |= dict.fromkeys(name for point in points for name in point.items)
         bound_ms = math.inf if model is None else model.promise.bound_s * 1000
         return {
@@ -134,8 +140,9 @@ class _Live:
         }
 
 
-def tiles(model: ServedModel, points: Sequence[Point]) -> tuple[Tile, ...]:
-    """The figures of one model."""
+def tiles(models: Sequence[ServedModel], points: Sequence[Point]) -> tuple[Tile, ...]:
+    """The figures of one model: of all versions that answer together; what was promised is the first one's promise."""
+    model = models[0]
     latest = points[-1] if points else None
     seconds, minute = together(points[-RECENT_POINTS:]), together(points[-LATELY_POINTS:])
     return (
@@ -148,7 +155,11 @@ def tiles(model: ServedModel, points: Sequence[Point]) -> tuple[Tile, ...]:
             note=f"best {figures.significant(best_quality(model))}, over a minute",
         ),
         Tile(label="Cost per thousand", value=figures.significant(minute.cost), note="over a minute"),
-        Tile(label="Waiting", value=f"{model.waiting:,}", note=f"{model.workers} served side by side"),
+        Tile(
+            label="Waiting",
+            value=f"{sum(each.waiting for each in models):,}",
+            note=f"{sum(each.workers for each in models)} served side by side",
+        ),
     )
 
 
@@ -179,19 +190,23 @@ def best_quality(model: ServedModel) -> float:
     return min(qualities) if model.promise.lower_is_better else max(qualities)
 
 
-def decisions(model: ServedModel) -> list[dict[str, Any]]:
-    """What the controller chose lately, newest first."""
-    return [
-        {
-            "ago": figures.ago(one.ago_s),
-            "variant": model.residents[one.rung].variant,
-            "batches": f"{one.batches:,}",
-            "one": one.batches == 1,
-            "sizes": f"{one.smallest}" if one.smallest == one.largest else f"{one.smallest}–{one.largest}",
-            "why": one.why,
-        }
-        for one in model.recent.decisions(DECISIONS)
-    ]
+def decisions(models: Sequence[ServedModel]) -> list[dict[str, Any]]:
+    """What the controllers chose lately, newest first; where several versions answer, with the version."""
+    told = [(one, model) for model in models for one in model.recent.decisions(DECISIONS)]
+    told.sort(key=lambda pair: pair[0].ago_s)
+    return [_decided(one, model, len(models) > 1) for one, model in told[:DECISIONS]]
+
+
+def _decided(one: Decision, model: ServedModel, of_several: bool) -> dict[str, Any]:
+    return {
+        "ago": figures.ago(one.ago_s),
+        "variant": model.residents[one.rung].variant,
+        "version": model.version if of_several else "",
+        "batches": f"{one.batches:,}",
+        "one": one.batches == 1,
+        "sizes": f"{one.smallest}" if one.smallest == one.largest else f"{one.smallest}–{one.largest}",
+        "why": one.why,
+    }
 
 
 def columns(points: Sequence[Point], since: float, variants: Sequence[str]) -> dict[str, Any]:

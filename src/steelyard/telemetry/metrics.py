@@ -23,6 +23,7 @@ from steelyard.protocol.reply import Reply, reply
 from steelyard.serve.repository import Repository
 from steelyard.serve.served import ServedModel
 from steelyard.serve.statistics import Histogram, Snapshot
+from steelyard.telemetry.canaries import canary_metrics
 from steelyard.telemetry.history import History, Window, costs
 
 LATELY_S = 60.0
@@ -32,7 +33,7 @@ VARIANT = ("model", "version", "variant")
 
 
 class Seen:
-    """One model at the moment of a scrape."""
+    """One version of one model at the moment of a scrape."""
 
     def __init__(self, name: str, model: ServedModel, lately: Window) -> None:
         self.labels = (name, model.version)
@@ -100,7 +101,7 @@ def metrics_page(repository: Repository, history: History) -> Callable[[Mapping[
 
 
 class _Models(Collector):
-    """All models, as they stand when asked."""
+    """All models in all versions that answer, as they stand when asked."""
 
     def __init__(self, repository: Repository, history: History) -> None:
         self._repository = repository
@@ -122,12 +123,12 @@ class _Models(Collector):
         for name, text, by, values in GAUGES_BY:
             yield _filled(GaugeMetricFamily(name, text, labels=(*MODEL, by)), _spread(seen, values))
         yield from _distributions(seen)
+        yield from canary_metrics([self._repository.slot(name) for name in self._repository.names()])
 
     def _seen(self) -> Iterator[Seen]:
         for name in self._repository.names():
-            model = self._repository.slot(name).model
-            if model is not None:
-                yield Seen(name, model, self._history.window(name, LATELY_S))
+            for model in self._repository.slot(name).models():
+                yield Seen(name, model, self._history.window(name, model.version, LATELY_S))
 
 
 def _server(repository: Repository) -> Metric:

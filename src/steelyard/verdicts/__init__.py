@@ -10,6 +10,7 @@ see `drop_bounds`. Other metrics bring limits found by resampling (`steelyard.me
 
 from __future__ import annotations
 
+from steelyard.verdicts.beside import Counted, clustering_between, worse_verdict
 from steelyard.verdicts.bounds import drop_bounds, proportion_lower, proportion_upper
 from steelyard.verdicts.lateness import clustering_of, late_allowed, late_items_needed, late_verdict
 from steelyard.verdicts.looks import spent
@@ -18,7 +19,9 @@ from steelyard.verdicts.under_load import load_verdict
 
 __all__ = [
     "FEWEST_FOR_BOOTSTRAP",
+    "Counted",
     "Judgement",
+    "clustering_between",
     "clustering_of",
     "drop_bounds",
     "judge_quality",
@@ -29,4 +32,5 @@ __all__ = [
     "proportion_lower",
     "proportion_upper",
     "spent",
+    "worse_verdict",
 ]
