@@ -50,12 +50,12 @@ class Ticket(Generic[Request, Answer]):
         self.caller = caller
         self.deadline = deadline
         self.priority = priority
-        self.holder: Dispatcher[Request, Answer] | None = None
-        """In whose queue it is, or was."""
         self.allowed = allowed
         """Bit r: rung r of the policy may answer it."""
         self.waits = False
         """It is in the queue: no worker took it yet, and it did not leave. Changed under the dispatcher's lock only."""
+        self.holder: Dispatcher[Request, Answer] | None = None
+        """In whose queue it is, or was."""
 
 
 class _Idle(NamedTuple):
@@ -281,23 +281,6 @@ class Dispatcher(Generic[Request, Answer]):
             try:
                 ticket.caller.answer(answer)
             except Exception:
-    def give_back(
-        self, choose: Callable[[Sequence[Ticket[Request, Answer]]], Sequence[Sequence[Ticket[Request, Answer]]]]
-    ) -> Sequence[Sequence[Ticket[Request, Answer]]]:
-        """Take no more requests; of those that wait the chosen ones, in groups, are the caller's to put elsewhere."""
-        with self._lock:
-            self._open = False
-            waiting = [ticket for ticket in self._queue.pop_batch(len(self._queue)) if ticket.waits]
-            self._gone = 0
-            groups = choose(waiting)
-            for group in groups:
-                for ticket in group:
-                    ticket.waits = False
-            for ticket in waiting:
-                if ticket.waits:
-                    self._queue.push(ticket, ticket.deadline, ticket.priority)
-        return groups
-
                 log.exception("a caller could not take its answer")
         return False
 
@@ -315,6 +298,23 @@ class Dispatcher(Generic[Request, Answer]):
             log.exception("stream %d could not be brought back", stream)
 
     # --- the end ------------------------------------------------------------------------------------------------
+
+    def give_back(
+        self, choose: Callable[[Sequence[Ticket[Request, Answer]]], Sequence[Sequence[Ticket[Request, Answer]]]]
+    ) -> Sequence[Sequence[Ticket[Request, Answer]]]:
+        """Take no more requests; of those that wait the chosen ones, in groups, are the caller's to put elsewhere."""
+        with self._lock:
+            self._open = False
+            waiting = [ticket for ticket in self._queue.pop_batch(len(self._queue)) if ticket.waits]
+            self._gone = 0
+            groups = choose(waiting)
+            for group in groups:
+                for ticket in group:
+                    ticket.waits = False
+            for ticket in waiting:
+                if ticket.waits:
+                    self._queue.push(ticket, ticket.deadline, ticket.priority)
+        return groups
 
     def close(self, drain: bool = True) -> None:
         """Take no more requests; serve those that wait (or let them fail, without `drain`); end the workers."""

@@ -21,8 +21,8 @@ from steelyard.records.plan import Figures, Plan
 from steelyard.records.signature import Signature
 from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Policy, Single, profile
-from steelyard.serve.datatypes import datatype_of
 from steelyard.serve.canary import AT_ONCE, Terms
+from steelyard.serve.datatypes import datatype_of
 from steelyard.serve.ladder import figures_of, ladder_of
 from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 from steelyard.serve.requests import Metadata, TensorSpec

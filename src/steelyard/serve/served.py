@@ -44,9 +44,9 @@ class Resident:
     revive: Callable[[int], None] = lambda _: None
     missing: Callable[[], int] = lambda: 0
     """Processes that it lacks at the moment."""
-
     give_up: Callable[[], None] = lambda: None
     """Bring back no process that dies from now on, or is dead."""
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -100,11 +100,11 @@ class ServedModel:
         return not self._closed.is_set() and not any(one.missing() for one in self.residents)
 
     @property
-    @property
     def closed(self) -> bool:
         """Whether it takes no more requests."""
         return self._closed.is_set()
 
+    @property
     def waiting(self) -> int:
         """Items in the queue."""
         return self._dispatcher.waiting
@@ -263,7 +263,6 @@ class ServedModel:
                     for run in self._assembly.runs([item] * size):
                         _require_finite(_checked(resident.session.run(worker, run.inputs)), resident.variant)
 
-    def close(self, drain: bool = True) -> None:
     def hand_over(self, successor: ServedModel) -> None:
         """Take no more requests; those that wait go to `successor`, which takes the same inputs. Close it afterwards.
 
@@ -290,6 +289,7 @@ class ServedModel:
         except Overloaded as error:
             self._pass_on(tickets, error)
 
+    def close(self, drain: bool = True) -> None:
         """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models."""
         self._closed.set()
         self._dispatcher.close(drain)
