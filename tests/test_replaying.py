@@ -17,13 +17,12 @@ from steelyard.decision import decide
 from steelyard.errors import BundleError, UsageError
 from steelyard.loop.replay import replay_bundle
 from steelyard.records.base import from_json, to_json
-from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price
 from steelyard.records.measurement import ServiceTime
-from steelyard.records.plan import Plan, SearchFigures, Weighed
+from steelyard.records.plan import Plan, SearchFigures
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.scheduling import ALL, Choice, profile, profile_of
-from steelyard.serve.ladder import figures_of, ladder_of
+from steelyard.ladder import figures_of, ladder_of
 from steelyard.simulation import STRETCHES, Outcome, replay, static
 from steelyard.switching import Controller, Ladder, Rung
 
@@ -188,66 +187,53 @@ IN_TWO = candidate("apart", threads=1, streams=1, instances=2)
 OTHERS = candidate("others", threads=2, streams=1)
 
 
-def a_plan(*left_out: Candidate, **required: object) -> Plan:
+def a_plan(**required: object) -> Plan:
     found = {
         ALONE: evidence(ALONE, service(5, 4, [1])),
         ORIGINAL: evidence(ORIGINAL, service(2, 10)),
-        MIDDLE: evidence(MIDDLE, service(2, 4), worse=0.001),
-        IN_TWO: evidence(IN_TWO, service(2, 3), worse=0.002),
+        MIDDLE: evidence(MIDDLE, service(2, 4), worse=0.0007),
+        IN_TWO: evidence(IN_TWO, service(2, 3), worse=0.0014),
         FAST: evidence(FAST, service(1, 2), worse=0.003),
         OTHERS: evidence(OTHERS, service(1, 2.5), worse=0.0015),
         WRONG: evidence(WRONG, service(0.5, 1), worse=0.3),
     }
-    kept = {one: told for one, told in found.items() if one not in left_out}
     wanted = Requirements(
         latency=Latency(percentile=95, bound_ms=60),
         scenario="server",
         quality_drop=0.01,
         **required,  # type: ignore[arg-type]
     )
-    told = {one.id: each for one, each in kept.items()}
-    return decide(weighing(list(kept)), told, wanted, PRICE, search=SEARCH, version="0", created="now")
+    told = {one.id: each for one, each in found.items()}
+    return decide(weighing(list(found)), told, wanted, PRICE, search=SEARCH, version="0", created="now")
 
 
-def test_the_rungs_are_the_variants_of_the_front_with_as_many_workers() -> None:
+def test_the_rungs_are_what_the_plan_names() -> None:
     plan = a_plan()
     assert plan.chosen is not None
     assert plan.chosen.variant == "fast"
     ladder = ladder_of(plan)
     names = [rung.name for rung in ladder.rungs]
-    assert names[-1] == "fast"
-    assert "wrong" not in names  # breaks the floor
-    assert "others" not in names  # has one worker
-    assert {"middle", "apart"} <= set(names)
+    assert names == ["original", "middle", "apart", "fast"]
+    assert plan.ladder == tuple(figures.candidate.id for figures in figures_of(plan))
     assert (ladder.workers, ladder.bound_s) == (2, 0.060)
     assert [rung.quality for rung in ladder.rungs] == sorted((rung.quality for rung in ladder.rungs), reverse=True)
-    assert [figures.candidate.variant for figures in figures_of(plan)] == names
     for rung, figures in zip(ladder.rungs, figures_of(plan), strict=True):
+        assert rung.name == figures.candidate.variant
         assert rung.service == figures.service
         assert rung.profile == profile(figures.service, 0.9, 8)
         assert figures.cost.per_million is not None
         assert rung.cost_per_thousand == pytest.approx(figures.cost.per_million / 1000)
 
 
-def renamed(entry: Weighed, variant: str) -> Weighed:
-    assert entry.figures is not None
-    chosen = msgspec.structs.replace(entry.figures.candidate, variant=variant)
-    return msgspec.structs.replace(entry, figures=msgspec.structs.replace(entry.figures, candidate=chosen))
+def test_an_older_plan_has_the_chosen_one_alone() -> None:
+    plan = msgspec.structs.replace(a_plan(), ladder=())
+    assert [rung.name for rung in ladder_of(plan).rungs] == ["fast"]
 
 
-def test_what_breaks_a_requirement_stands_in_for_no_variant_of_the_front() -> None:
-    plan = a_plan()
-    assert next(one.verdict for one in plan.candidates if one.id == WRONG.id) == "fails"
-    bold = tuple(renamed(one, "middle") if one.id == WRONG.id else one for one in plan.candidates)
-    assert ladder_of(msgspec.structs.replace(plan, candidates=bold)) == ladder_of(plan)
-
-
-def test_a_variant_that_is_not_on_the_front_is_not_in_the_bundle() -> None:
-    plan = a_plan()
-    front = tuple(one for one in plan.front if one != MIDDLE.id)
-    assert len(front) < len(plan.front)
-    names = [rung.name for rung in ladder_of(msgspec.structs.replace(plan, front=front)).rungs]
-    assert names == [rung.name for rung in ladder_of(plan).rungs if rung.name != "middle"]
+@pytest.mark.parametrize("named", [("nobody", FAST.id), (MIDDLE.id,)])
+def test_a_ladder_that_does_not_fit_the_plan_is_refused(named: tuple[str, ...]) -> None:
+    with pytest.raises(BundleError, match="ladder"):
+        ladder_of(msgspec.structs.replace(a_plan(), ladder=named))
 
 
 def test_another_bound_changes_the_promise_and_not_what_is_ready() -> None:
@@ -255,12 +241,6 @@ def test_another_bound_changes_the_promise_and_not_what_is_ready() -> None:
     other = ladder_of(plan, 0.005)
     assert other.bound_s == 0.005
     assert other.rungs == ladder_of(plan).rungs
-
-
-def test_a_variant_that_is_no_use_beside_the_chosen_one_is_left_out() -> None:
-    plan = a_plan(FAST, MIDDLE, ORIGINAL)
-    assert plan.chosen is not None
-    assert ladder_of(plan).rungs[-1].name == plan.chosen.variant
 
 
 def test_a_plan_without_a_choice_has_no_ladder() -> None:

@@ -199,6 +199,6 @@ def raced(
 ) -> tuple[Result, float]:
     """One search on the table; its result and the seconds it took on the table's clock."""
     bench = TableBench(table, seed)
-    terms = Terms(requirements=table.requirements, within_s=within_s, exhaustive=exhaustive)
+    terms = Terms(requirements=table.requirements, within_s=within_s, exhaustive=exhaustive, rungs=False)
     race = Race(bench, InMemory(), table.machine, terms, clock=bench.clock, strategy=strategy)
     return race.run(), bench.now

@@ -103,6 +103,12 @@ def per_second(profile: Profile, bound_s: float) -> float:
     return max(rates)
 
 
+def is_of_use(profile: Profile, bound_s: float, workers: int) -> bool:
+    """Whether a rung that has faster ones below it is gone back to even when a single request is all that waits."""
+    alone = profile.seconds[0]
+    return alone <= PUNCTUAL * bound_s and alone <= (1 - BACK) * REACH * bound_s * workers
+
+
 FITS = "all that waits can still be in time"
 ALLOWED = "the most accurate that the request permits"
 URGENT = "the most urgent request cannot wait for a more accurate one"

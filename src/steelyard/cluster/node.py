@@ -127,7 +127,8 @@ class Node:
         job = msgspec.structs.replace(errand.job, within_s=errand.within_s)
         ledger = _Relay(errand.known, self._mail)
         with Workbench(among, workspace.folder, workspace.limits, self._stop) as bench:
-            result = race_of(job, bench, ledger, self._machine, self._mail.heard).run()
+            is_whole = errand.only is None
+            result = race_of(job, bench, ledger, self._machine, self._mail.heard, rungs=is_whole).run()
         dropped = {name: evidence.dropped for name, evidence in result.evidence.items() if evidence.dropped}
         return Ended(figures=result.figures, dropped=dropped, warnings=result.warnings)
 

@@ -155,9 +155,9 @@ def _figures(ready: Sequence[Kind], gathering: Gathering) -> SearchFigures:
 
 
 def _bundle(plan: Plan, kind: Kind, workspace: Workspace, out: Path) -> Bundle:
-    """The plan with the files of the chosen kind's front and reference, fetched from a node of that kind."""
+    """The plan with the files of the chosen kind's front, ladder and reference, fetched from a node of that kind."""
     place = _machine(plan.reference.candidate.id)
-    here = {name.partition("@")[0] for name in plan.front if _machine(name) == place}
+    here = {name.partition("@")[0] for name in (*plan.front, *plan.ladder) if _machine(name) == place}
     kept = {c.variant: c for c in reversed(kind.weighing.candidates) if c.id in here or c == kind.weighing.reference}
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=workspace.folder))
     try:

@@ -13,6 +13,7 @@ from steelyard.decision.choice import choose
 from steelyard.decision.figures import figures_of, quality_figures
 from steelyard.decision.flips import flips
 from steelyard.decision.preference import front, running
+from steelyard.decision.rungs import ladder
 from steelyard.decision.standing import Standing, stand
 from steelyard.decision.words import broken, number, quality_sentence, reason_against
 from steelyard.records.machine import Price
@@ -73,6 +74,7 @@ def decide(
         search=search,
         warnings=(*warnings, *requirements.arrivals.told, *(() if search.complete else (unfinished,))),
         machines=several.machine_figures(weighing, standings, decided.passing),
+        ladder=tuple(s.candidate.id for s in decided.ladder),
     )
     return _with_nearest(plan, decided) if decided.chosen is None else _with_chosen(plan, decided, decided.chosen)
 
@@ -92,6 +94,8 @@ class _Decided:
     reference: Standing
     nearest: Standing | None
     """None when one is chosen."""
+    ladder: Sequence[Standing]
+    """What a server may switch between, the most accurate first; empty when nothing is chosen."""
 
     @property
     def status(self) -> Literal["met", "infeasible", "undecided"]:
@@ -105,16 +109,27 @@ def _decided(standings: Sequence[Standing]) -> _Decided:
     ordered = running(simulated)
     chosen, passed_over, _ = choose(ordered)
     passing = [s for s in ordered if s.stand == "passes" and s not in passed_over]
+    reference = several.reference_of(standings, chosen)
+    rungs = _ladder(standings, passed_over, chosen, reference)
     return _Decided(
         standings=standings,
-        simulated=simulated,
+        simulated=[*simulated, *(rung for rung in rungs if rung not in simulated)],
         chosen=chosen,
         passed_over=passed_over,
         passing=passing,
         front=front(passing, chosen),
-        reference=several.reference_of(standings, chosen),
+        reference=reference,
         nearest=None if chosen else relax.nearest(standings),
+        ladder=rungs,
     )
+
+
+def _ladder(
+    standings: Sequence[Standing], passed_over: Sequence[Standing], chosen: Standing | None, reference: Standing
+) -> list[Standing]:
+    if chosen is None:
+        return []
+    return ladder((s for s in standings if s not in passed_over), chosen, figures_of(reference).quality)
 
 
 def _with_chosen(plan: Plan, decided: _Decided, chosen: Standing) -> Plan:

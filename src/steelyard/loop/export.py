@@ -10,9 +10,9 @@ import jinja2
 
 from steelyard.bundle import Bundle, read_bundle
 from steelyard.errors import BundleError, UsageError
+from steelyard.ladder import figures_of
 from steelyard.records.base import Record
 from steelyard.records.plan import Figures
-from steelyard.serve.ladder import figures_of
 from steelyard.serve.repository import check_name
 from steelyard.version import VERSION
 

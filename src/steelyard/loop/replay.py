@@ -11,11 +11,11 @@ import numpy as np
 from steelyard.arrivals import Floats, arrival_times, shown_s
 from steelyard.bundle import read_plan
 from steelyard.errors import UsageError
+from steelyard.ladder import ladder_of
 from steelyard.loop import order
 from steelyard.records.base import Record
 from steelyard.records.plan import Plan, Verdict
 from steelyard.records.requirements import Latency
-from steelyard.serve.ladder import ladder_of
 from steelyard.simulation import Outcome, replay, static
 from steelyard.switching import Ladder
 from steelyard.verdicts import late_verdict

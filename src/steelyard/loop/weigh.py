@@ -95,9 +95,22 @@ def subject_of(job: Job, info: ModelInfo, prepared: Prepared, machine: Machine) 
     return subject
 
 
-def race_of(job: Job, bench: Workbench, ledger: Keeping, machine: Machine, on_event: Callable[[Event], None]) -> Race:
-    """The search that the job orders."""
-    terms = Terms(requirements=job.requirements, price=job.price, within_s=job.within_s, exhaustive=job.exhaustive)
+def race_of(
+    job: Job,
+    bench: Workbench,
+    ledger: Keeping,
+    machine: Machine,
+    on_event: Callable[[Event], None],
+    rungs: bool = True,
+) -> Race:
+    """The search that the job orders; without `rungs` nothing is measured that a server could switch to besides."""
+    terms = Terms(
+        requirements=job.requirements,
+        price=job.price,
+        within_s=job.within_s,
+        exhaustive=job.exhaustive,
+        rungs=rungs,
+    )
     return Race(bench, ledger, machine, terms, on_event)
 
 
@@ -216,8 +229,8 @@ def _plan(job: Job, weighing: Weighing, result: Result) -> Plan:
 
 
 def _bundle(plan: Plan, bench: Workbench, out: Path) -> Bundle:
-    """The plan with the artefacts of the whole front and of the reference, which `check` measures against."""
-    kept = {*plan.front, bench.reference.id}
+    """The plan with the artefacts of front and ladder, and of the reference, which `check` measures against."""
+    kept = {*plan.front, *plan.ladder, bench.reference.id}
     candidates = [c for c in bench.subject.candidates() if c.id in kept]
     for candidate in candidates:
         bench.build(candidate)  # what was measured elsewhere, or before the work folder was emptied, is not here

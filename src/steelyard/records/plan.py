@@ -268,7 +268,11 @@ class Plan(Record):
     machines: tuple[MachineFigures, ...] = ()
     """When several were decided on at once, all of them; `machine`, `price` and `reference` are the chosen one's."""
     artefacts: dict[str, dict[str, str]] = {}
-    """Of a bundle: for each variant on the front, relative file path → sha256."""
+    """Of a bundle: for each variant on the front or the ladder, relative file path → sha256."""
+    ladder: tuple[str, ...] = ()
+    """Ids of what a server may switch between, the most accurate first; the chosen one is among them, and all keep the
+    quality, the memory and the latency that are required. Empty: nothing was chosen, or the plan is older than this
+    field."""
 
     @property
     def chosen_figures(self) -> Figures | None:

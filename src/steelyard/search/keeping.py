@@ -56,6 +56,12 @@ def expected_drop(quality: Quality | None, keeps: float) -> Belief:
     return Belief(weight * seen.mean, math.sqrt(weight) * seen.deviation)
 
 
+def usual_drop(keeps: float) -> float:
+    """The middle of what experience expects of a drop, spread evenly over magnitudes as `_chance_below` does."""
+    magnitudes = math.log(USUAL_DROP / SMALLEST_DROP) * 0.5 / max(keeps, 0.5)
+    return SMALLEST_DROP * math.exp(magnitudes)
+
+
 def chance_to_keep(standing: Standing, keeps: float, reference: Quality | None) -> float:
     """Chance that the confirming items will prove the quality that is demanded; 0 or 1 once they told.
 

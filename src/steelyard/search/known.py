@@ -37,6 +37,17 @@ class Step(NamedTuple):
     """It is broken off when it takes longer: what it promised was not worth so much."""
 
 
+def told(step: Step, confirm: int) -> str:
+    """What it does, for people; `confirm`: how many items confirm."""
+    candidate = step.candidate
+    return {
+        "look": f"building and opening {candidate.id}",
+        "quality": f"{step.items:,} items by {candidate.numerics}",
+        "speed": f"timing {candidate.id}",
+        "confirm": f"{confirm:,} items that did not select it, by {candidate.numerics}",
+    }[step.kind]
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known of the candidates (the reference first), and what a step would cost."""

@@ -5,6 +5,7 @@
    the selecting items, a careful timing, or the confirmation of the preferred candidate on items of their own.
 3. The reference and the chosen one are timed once more, side by side.
 4. Finalists are put under real load (`verifying`).
+5. What a server may switch to is measured beside the chosen one (`rungs`).
 
 At every moment the notebook holds enough to decide with; running out of time only means a less complete search.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from steelyard.decision import choose, contenders, running, stand
@@ -32,9 +33,10 @@ from steelyard.search.bench import Bench, Clock
 from steelyard.search.costs import Costs
 from steelyard.search.exhaustive import Exhaustive
 from steelyard.search.figure import Figure
-from steelyard.search.known import STAGES, Known, Step, Strategy
+from steelyard.search.known import STAGES, Known, Step, Strategy, told
 from steelyard.search.notebook import Event, Notebook
 from steelyard.search.questions import Questions
+from steelyard.search.rungs import SHARE, Rungs
 from steelyard.search.settling import Settling
 from steelyard.search.timetable import Timetable
 from steelyard.search.verifying import Verifying
@@ -52,6 +54,8 @@ class Terms(Record):
     within_s: float = 600.0
     exhaustive: bool = False
     """Measure every candidate to the end."""
+    rungs: bool = True
+    """Measure, at the end, what a server may switch to."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Race:
         self._quiet_ms = 0.0
         self._has_reference = False
         self._explores = True
+        self._complete: bool | None = None
+        """Settled once all is, rungs aside."""
         self._warnings: list[str] = []
         self._strategy = strategy or (Exhaustive() if terms.exhaustive else Settling(self._known()))
 
@@ -105,6 +111,9 @@ class Race:
         self._bench.until(self._time.grace_end)
         self._head_to_head()
         self._verify()
+        self._complete = self._is_complete()
+        if self._terms.rungs:
+            self._measure_rungs()
         self._bench.until(math.inf)  # what the bundle needs may have to be built yet
         return self.result()
 
@@ -117,9 +126,12 @@ class Race:
             measured=self._notes.measured,
             resumed=self._notes.resumed,
             ruled_out=len(reasons),
-            complete=not self._strategy.wants_more(known) and not self._late,
+            complete=self._is_complete() if self._complete is None else self._complete,
         )
         return Result(self._notes.evidence(self._all, reasons), figures, tuple(self._warnings))
+
+    def _is_complete(self) -> bool:
+        return not self._strategy.wants_more(self._known()) and not self._late
 
     # --- what is known ----------------------------------------------------------------------------------------
 
@@ -179,7 +191,7 @@ class Race:
 
     def _make(self, step: Step) -> None:
         candidate, split = step.candidate, self._subject.split
-        self._tell(STAGES[step.kind], _told(step, split.confirm))
+        self._tell(STAGES[step.kind], told(step, split.confirm))
         self._bench.until(self._until(step))
         match step.kind:
             case "look":
@@ -251,6 +263,12 @@ class Race:
             self._try(standing.candidate, lambda s=standing: verifying.put_under_load(s))  # type: ignore[misc]
         self._warnings += verifying.warnings
 
+    def _measure_rungs(self) -> None:
+        end, rungs = self._time.part(SHARE), Rungs(self._known())
+        while (step := rungs.next(replace(self._known(), left_s=end - self._clock()))) is not None:
+            self._make(step)
+        self._warnings += rungs.told
+
     def _try(self, candidate: Candidate, measure: Callable[[], T]) -> T | None:
         """A measurement, or None after the candidate's failure was recorded or its time was up."""
         try:
@@ -278,13 +296,3 @@ class Race:
         ordered = contenders(standings)
         best = f"{ordered[0].candidate.id}, {ordered[0].capacity:,.0f} requests/s" if ordered else ""
         self._on_event(Event(stage, text, done, len(standings), best))
-
-
-def _told(step: Step, confirm: int) -> str:
-    candidate = step.candidate
-    return {
-        "look": f"building and opening {candidate.id}",
-        "quality": f"{step.items:,} items by {candidate.numerics}",
-        "speed": f"timing {candidate.id}",
-        "confirm": f"{confirm:,} items that did not select it, by {candidate.numerics}",
-    }[step.kind]

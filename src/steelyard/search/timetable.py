@@ -36,6 +36,10 @@ class Timetable:
         """Until the end; negative when it has passed."""
         return self.end - self._clock()
 
+    def part(self, share: float) -> float:
+        """The moment at which so large a share of the whole time has passed from now on, or the time is up."""
+        return min(self.end, self._clock() + share * self._within_s)
+
     def is_left(self, seconds: float, into_grace: bool = False) -> bool:
         """Whether something that takes so long may begin now."""
         return self._clock() + seconds <= (self.grace_end if into_grace else self.end)

@@ -14,6 +14,7 @@ import numpy as np
 
 from steelyard.bundle import Bundle, read_bundle
 from steelyard.errors import BundleError
+from steelyard.ladder import figures_of, ladder_of
 from steelyard.machines.limits import memory_mb
 from steelyard.records.engine import Array, SessionSettings
 from steelyard.records.model import TensorInfo
@@ -23,7 +24,6 @@ from steelyard.runtimes import open_session
 from steelyard.scheduling import PLANNED_QUANTILE, Policy, Single, profile
 from steelyard.serve.canary import AT_ONCE, Terms
 from steelyard.serve.datatypes import datatype_of
-from steelyard.serve.ladder import figures_of, ladder_of
 from steelyard.serve.processes import Isolation, ProcessSession, in_processes
 from steelyard.serve.requests import Metadata, TensorSpec
 from steelyard.serve.served import Promise, Resident, ServedModel
