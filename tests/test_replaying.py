@@ -15,6 +15,7 @@ from steelyard.arrivals import Floats, poisson
 from steelyard.capacity import simulate
 from steelyard.decision import decide
 from steelyard.errors import BundleError, UsageError
+from steelyard.ladder import figures_of, ladder_of
 from steelyard.loop.replay import replay_bundle
 from steelyard.records.base import from_json, to_json
 from steelyard.records.machine import Price
@@ -22,7 +23,6 @@ from steelyard.records.measurement import ServiceTime
 from steelyard.records.plan import Plan, SearchFigures
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.scheduling import ALL, Choice, profile, profile_of
-from steelyard.ladder import figures_of, ladder_of
 from steelyard.simulation import STRETCHES, Outcome, replay, static
 from steelyard.switching import Controller, Ladder, Rung
 
