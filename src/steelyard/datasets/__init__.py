@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from steelyard.errors import UsageError
 from steelyard.records.dotted import found
+from steelyard.records.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from steelyard.datasets.examples import Examples
@@ -28,10 +28,7 @@ NAMES = tuple(SETS)
 def describe(name: str) -> DataSet:
     """What a data set is and where it comes from. Raises UsageError when none has this name."""
     if name not in SETS:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        raise UsageError(
-            f"no data set is called {name!r}", f"did you mean {near[0]}?" if near else f"there are {', '.join(NAMES)}"
-        )
+        raise UsageError(f"no data set is called {name!r}", did_you_mean(name, NAMES))
     dataset: DataSet = found(SETS[name])
     return dataset
 
