@@ -1,4 +1,4 @@
-"""Write src/steelyard/protocol/inference_pb2.py and its types from inference.proto.
+"""Write the modules of gRPC's messages and their types, src/steelyard/protocol/*_pb2.py, from the *.proto beside them.
 
     python -m venv /tmp/proto && /tmp/proto/bin/pip install 'grpcio-tools==1.64.3' 'setuptools<80'
     /tmp/proto/bin/python scripts/make_proto.py
@@ -17,13 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PROTOCOL = Path(__file__).parents[1] / "src" / "steelyard" / "protocol"
-NAME = "inference"
+NAMES = ("health", "inference")
 GENERATOR = "1.64.3"
 
 HEADER = '''# ruff: noqa
 # fmt: off
 # mypy: ignore-errors
-"""Made from inference.proto by scripts/make_proto.py: do not edit."""
+"""Made from NAME.proto by scripts/make_proto.py: do not edit."""
 
 '''
 SHARED, OWN = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
@@ -35,12 +35,13 @@ def generated() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTOCOL}"]
         outputs = [f"--python_out={folder}", f"--pyi_out={folder}"]
-        subprocess.run([*command, *outputs, f"{NAME}.proto"], check=True)
+        subprocess.run([*command, *outputs, *(f"{name}.proto" for name in NAMES)], check=True)
         made = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(folder).iterdir())}
-    code = made[f"{NAME}_pb2.py"]
-    assert code.count(SHARED) == 1, "the generator writes something else: look what"
-    made[f"{NAME}_pb2.py"] = code.replace(SHARED, OWN)
-    return {name: HEADER + text for name, text in made.items()}
+    for name in NAMES:
+        code = made[f"{name}_pb2.py"]
+        assert code.count(SHARED) == 1, "the generator writes something else: look what"
+        made[f"{name}_pb2.py"] = code.replace(SHARED, OWN)
+    return {name: HEADER.replace("NAME", name.partition("_")[0]) + text for name, text in made.items()}
 
 
 def main() -> int:

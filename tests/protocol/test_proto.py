@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 from google.protobuf import descriptor_pool
 
+from steelyard.protocol import health_pb2
 from steelyard.protocol import inference_pb2 as pb
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_proto.py"
@@ -26,7 +27,7 @@ def script() -> ModuleType:
     return module
 
 
-def test_the_module_is_current() -> None:
+def test_the_modules_are_current() -> None:
     make_proto = script()
     try:
         found = version("grpcio-tools")
@@ -49,12 +50,14 @@ def test_the_script_says_what_it_needs() -> None:
     assert "expected grpcio-tools" in ran.stderr
 
 
-def test_the_module_lists_all_that_its_description_does() -> None:
+@pytest.mark.parametrize("name", ["health", "inference"])
+def test_a_module_lists_all_that_its_description_does(name: str) -> None:
     """Whoever has no generator still notices a description that was changed alone."""
-    description = (script().PROTOCOL / "inference.proto").read_text()
+    description = (script().PROTOCOL / f"{name}.proto").read_text()
     lines = [line.partition("//")[0].split() for line in description.splitlines()]
     messages = [words[1] for words in lines if words[:1] == ["message"]]
-    found = [message for top in pb.DESCRIPTOR.message_types_by_name.values() for message in (top, *top.nested_types)]
+    described = {"health": health_pb2, "inference": pb}[name].DESCRIPTOR
+    found = [message for top in described.message_types_by_name.values() for message in (top, *top.nested_types)]
     assert sorted(messages) == sorted(each.name for each in found if not each.GetOptions().map_entry)
     fields = [(words[-3], int(words[-1].rstrip(";"))) for words in lines if len(words) > 3 and words[-2] == "="]
     made = [(field.name, field.number) for each in found if not each.GetOptions().map_entry for field in each.fields]
@@ -63,8 +66,9 @@ def test_the_module_lists_all_that_its_description_does() -> None:
 
 def test_messages_do_not_collide_with_those_of_other_makers() -> None:
     assert pb.ModelInferRequest.DESCRIPTOR.full_name == "inference.ModelInferRequest"
-    with pytest.raises(KeyError):
-        descriptor_pool.Default().FindMessageTypeByName("inference.ModelInferRequest")
+    for name in ("inference.ModelInferRequest", "grpc.health.v1.HealthCheckRequest"):
+        with pytest.raises(KeyError):
+            descriptor_pool.Default().FindMessageTypeByName(name)
 
 
 def test_fields_have_the_numbers_of_the_protocol() -> None:

@@ -25,6 +25,11 @@ class Failure(NamedTuple):
     metadata: tuple[tuple[str, str], ...] = ()
 
 
+NO_TOKEN = Failure(
+    grpc.StatusCode.UNAUTHENTICATED, "this server wants a token; send the metadata 'authorization: Bearer …'"
+)
+
+
 def failure(error: BaseException) -> Failure:
     """What a client is told of an error. Of one that is nobody's fault but ours: only where to find it in the log."""
     if isinstance(error, UnknownModel):

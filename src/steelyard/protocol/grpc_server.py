@@ -14,8 +14,10 @@ import grpc
 import grpc.aio
 
 from steelyard.errors import UsageError
-from steelyard.protocol import grpc_unlisted
-from steelyard.protocol.grpc_service import SERVICE, Context, Method, Service
+from steelyard.protocol import grpc_health, grpc_unlisted
+from steelyard.protocol.grpc_failures import NO_TOKEN
+from steelyard.protocol.grpc_health import Health
+from steelyard.protocol.grpc_service import SERVICE, Context, Method, Service, refuse
 from steelyard.protocol.guards import MOST_BODY
 from steelyard.protocol.offered import Models
 
@@ -28,8 +30,15 @@ PING_MS = 60_000
 PING_ANSWER_MS = 20_000
 LEAST_PING_MS = 5_000
 """Clients may ask as often; more often is taken for an attack."""
-OPEN_METHODS = frozenset({f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady"})
-"""What whoever watches a server calls; tells nothing but yes or no."""
+OPEN_METHODS = frozenset(
+    {
+        f"/{SERVICE}/ServerLive",
+        f"/{SERVICE}/ServerReady",
+        f"/{grpc_health.SERVICE}/Check",
+        f"/{grpc_health.SERVICE}/Watch",
+    }
+)
+"""What whoever watches a server calls; tells nothing but yes or no. Those of `grpc_health` look at the name first."""
 AUTHORIZATION = "authorization"
 
 
@@ -42,11 +51,12 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """What answers the call."""
         is_open = handler_call_details.method in OPEN_METHODS
-        if is_open or self._admits(handler_call_details.invocation_metadata):
+        if is_open or self.admits(handler_call_details.invocation_metadata):
             return await continuation(handler_call_details)
         return REFUSAL
 
-    def _admits(self, metadata: Sequence[tuple[str, str | bytes]]) -> bool:
+    def admits(self, metadata: Sequence[tuple[str, str | bytes]]) -> bool:
+        """Whether the token is among it."""
         came = [value for name, value in metadata if name == AUTHORIZATION]
         if len(came) != 1:
             return False
@@ -56,8 +66,7 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
 
 def _handler(method: Method) -> Any:
-    make = grpc.stream_stream_rpc_method_handler if method.is_stream else grpc.unary_unary_rpc_method_handler
-    return make(method.handler, response_serializer=_serialized)
+    return method.kind(method.handler, response_serializer=_serialized)
 
 
 def _serialized(response: Any) -> bytes:
@@ -66,8 +75,7 @@ def _serialized(response: Any) -> bytes:
 
 
 async def _refuse(_: object, context: Context) -> None:
-    text = "this server wants a token; send the metadata 'authorization: Bearer …'"
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, text)
+    await refuse(context, NO_TOKEN)
 
 
 REFUSAL = grpc.stream_stream_rpc_method_handler(_refuse)
@@ -86,6 +94,7 @@ class GrpcServer:
         self._address = address
         self._max_message = max_message
         self._server: Any = None
+        self._health: Health | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
@@ -95,20 +104,24 @@ class GrpcServer:
 
     async def open(self) -> int:
         """Listen on the running loop; the port. Raises UsageError when the address is in use, or not this machine's."""
-        doors = () if self._token is None else (Door(self._token),)
+        door = None if self._token is None else Door(self._token)
+        doors = () if door is None else (door,)
         server = grpc_unlisted.server(self._options(), interceptors=doors, maximum_concurrent_rpcs=MOST_CALLS)
-        methods = Service(self._models, self._max_message).methods()
-        server.add_registered_method_handlers(SERVICE, {name: _handler(each) for name, each in methods.items()})
+        service, health = Service(self._models, self._max_message), Health(self._models, door and door.admits)
+        for name, methods in ((SERVICE, service.methods()), (grpc_health.SERVICE, health.methods())):
+            server.add_registered_method_handlers(name, {method: _handler(each) for method, each in methods.items()})
         try:
             port = int(server.add_insecure_port(self._address))
         except RuntimeError as error:
             raise self._cannot() from error
         await server.start()
-        self._server = server
+        self._server, self._health = server, health
         return port
 
     async def close(self, grace_s: float | None = None) -> None:
         """Take no more calls; those under way have `grace_s` to be answered (None: they are broken off)."""
+        if self._health is not None:
+            self._health.end()
         if self._server is not None:
             await self._server.stop(grace_s)
 

@@ -50,7 +50,8 @@ class Method(NamedTuple):
 
     handler: Callable[..., Awaitable[Any]]
     """Of the message, or an iterator of them, and the call's context."""
-    is_stream: bool = False
+    kind: Any = grpc.unary_unary_rpc_method_handler
+    """Whether one message or several come and go."""
 
 
 class Service:
@@ -74,7 +75,7 @@ class Service:
             "ModelConfig": self._plain(grpc_told.model_config, pb.ModelConfigRequest),
             "ModelStatistics": self._plain(grpc_told.model_statistics, pb.ModelStatisticsRequest),
             "ModelInfer": Method(self.infer),
-            "ModelStreamInfer": Method(self.infer_stream, is_stream=True),
+            "ModelStreamInfer": Method(self.infer_stream, grpc.stream_stream_rpc_method_handler),
             "RepositoryIndex": self._plain(grpc_told.repository_index, pb.RepositoryIndexRequest),
             "RepositoryModelLoad": Method(self.load),
             "RepositoryModelUnload": Method(self.unload),
