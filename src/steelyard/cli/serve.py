@@ -26,8 +26,11 @@ def serve_command(
     ] = False,
     switch: Annotated[
         bool,
-        typer.Option(help="Answer with faster variants of the front when the load asks.", rich_help_panel=MODELS),
+        typer.Option(help="Answer with the most accurate variant that the load permits.", rich_help_panel=MODELS),
     ] = True,
+    only: Annotated[
+        str, typer.Option(help="Answer with this variant of the plan's ladder alone.", rich_help_panel=MODELS)
+    ] = "",
     queue: Annotated[
         int, typer.Option(help="Items that may wait for each model; more are refused.", rich_help_panel=MODELS)
     ] = 10_000,
@@ -79,6 +82,7 @@ def serve_command(
         grpc_port=None if grpc_port < 0 else grpc_port,
         isolate=isolate,
         switch=switch,
+        only=only,
         most_waiting=queue,
         shadow=share(shadow, "--shadow"),
         canary=Terms(

@@ -41,6 +41,8 @@ class Served(Record):
     most_body: int = MOST_BODY
     isolate: bool = False
     switch: bool = True
+    only: str = ""
+    """One rung of the ladder that answers alone."""
     most_waiting: int = 10_000
     shadow: float = 0.0
     canary: Terms = AT_ONCE
@@ -109,7 +111,13 @@ class Offer:
     def __init__(self, folders: Mapping[str, Path], settings: Served, token: str | None) -> None:
         """Nothing is opened yet. Raises InputError for a name that is none."""
         options = Options(
-            settings.isolate, settings.switch, settings.most_waiting, settings.shadow, settings.hang_s, settings.canary
+            isolate=settings.isolate,
+            switch=settings.switch,
+            most_waiting=settings.most_waiting,
+            shadow=settings.shadow,
+            hang_s=settings.hang_s,
+            canary=settings.canary,
+            only=settings.only,
         )
         self.repository = Repository(folders, options)
         self.history = History(self.repository)

@@ -49,7 +49,7 @@ class Options:
     isolate: bool = False
     """Every variant in processes of its own, even where the plan runs it in one."""
     switch: bool = True
-    """Whether other variants of the front may answer when the load asks for it; otherwise the chosen one alone."""
+    """Whether all rungs of the plan's ladder may answer, as the load asks; otherwise the chosen one alone."""
     most_waiting: int = 10_000
     """Items in the queue of a model; more are refused."""
     shadow: float = 0.0
@@ -58,6 +58,8 @@ class Options:
     """A batch in a process of its own that takes longer is given up, and the process started again."""
     canary: Terms = AT_ONCE
     """How a version that is loaded beside another is tried."""
+    only: str = ""
+    """The rung that answers alone, by its variant; empty: as `switch` says."""
 
 
 def open_model(name: str, folder: Path, version: int, options: Options) -> ServedModel:
@@ -95,18 +97,28 @@ def open_model(name: str, folder: Path, version: int, options: Options) -> Serve
 def _resident(
     bundle: Bundle, chosen: Figures, options: Options, opened: ExitStack
 ) -> tuple[Sequence[Resident], Policy]:
-    """What is held in memory, and what chooses among it."""
-    ladder, figures = _fitting(bundle.plan, chosen)
-    if not options.switch or len(figures) < 2:
-        resident = open_resident(bundle, chosen, options)
-        opened.callback(resident.close)
-        return [resident], Single(profile(chosen.service, PLANNED_QUANTILE, chosen.candidate.max_batch))
+    """What is held in memory, and what chooses among it. Without a promise there is nothing to choose by."""
+    ladder, figures = _ready(bundle, chosen, options)
     residents = []
     for rung, each in zip(ladder.rungs, figures, strict=True):
         resident = replace(open_resident(bundle, each, options), quality=rung.quality)
         opened.callback(resident.close)
         residents.append(resident)
-    return residents, Controller(ladder)
+    is_plain = len(residents) == 1 and math.isinf(ladder.bound_s)
+    return residents, Single(ladder.rungs[0].profile) if is_plain else Controller(ladder)
+
+
+def _ready(bundle: Bundle, chosen: Figures, options: Options) -> tuple[Ladder, Sequence[Figures]]:
+    """The rungs that are wanted: all that fit, or one alone. Raises BundleError when the ladder does not hold it."""
+    if options.switch and not options.only:
+        return _fitting(bundle.plan, chosen)
+    ladder, figures = ladder_of(bundle.plan), figures_of(bundle.plan)
+    alone = options.only or chosen.candidate.variant
+    names = [rung.name for rung in ladder.rungs]
+    if alone not in names:
+        raise BundleError(f"{bundle.folder} has no rung '{alone}' on its ladder", f"it has: {', '.join(names)}")
+    place = names.index(alone)
+    return msgspec.structs.replace(ladder, rungs=(ladder.rungs[place],)), [figures[place]]
 
 
 def _with_the_original(
