@@ -5,9 +5,11 @@ Three servers of the same model on the same machine, one at a time, in turn, eac
 
 (a) `plain`:   FastAPI, JSON lists, torch eager, one request at a time (glibc's malloc tuned for it, which helps it);
 (b) `careful`: FastAPI, raw bytes, ONNX Runtime as it comes, one request at a time;
-(c) `ours`:    the bundle of `steelyard weigh`, raw bytes through a minimal endpoint and Steelyard's dispatcher.
+(c) `ours`:    the bundle of `steelyard weigh`, by `steelyard serve`, binary tensors of its protocol.
 With --olive PYTHON (the interpreter of an environment with `olive-ai onnxruntime requests psutil`) also:
-(d) `olive`:   what Olive's search chooses for the same model, served by the same endpoint and dispatcher as ours.
+(d) `olive`:   what Olive's search chooses for the same model, made a bundle and served exactly like ours.
+
+Ours serves the chosen variant alone (`--no-switch`), since the table tells the quality of that one.
 
 Capacity is the highest rate tried at which the demanded share of requests is answered within the bound. All at most
 one point of quality below the reference. Needs the extras `bench` and `train`, and STEELYARD_DATA with `models` beside.
@@ -20,31 +22,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
+from fixed import bundle_of
+from gain.items import binary_requests, filled_up, judging, prepared_in, told_inputs
 from gain.open_loop import load, post
 from jobs import flags, words
+from servers import free_port, running
 
 from steelyard.arrivals import poisson
-from steelyard.data.sequences import read_items
-from steelyard.records.base import from_json
-from steelyard.records.data import Prepared
 
 OLIVE_ITEMS, OLIVE_S = 1000, "60"
 """How many items Olive may look at, and for how long each of its two searches lasts."""
 HERE = Path(__file__).parent / "gain"
+SERVED = "m"
+"""What the model is called where it is served."""
 LATE = 0.05
 """Share of requests that may be late: the bound is on p95."""
 CONNECTIONS = 64
@@ -63,7 +65,7 @@ WITHIN = {"mnist": "4min", "efficientnet": "10min", "lstm": "4min", "minilm": "1
 
 @dataclass(frozen=True)
 class Case:
-    """One model: its file, its weighed bundle, and requests in both forms."""
+    """One model: its file, its weighed bundle, and requests in all forms."""
 
     name: str
     model: Path
@@ -72,12 +74,17 @@ class Case:
     inputs: Path
     text: list[bytes]
     raw: list[bytes]
+    binary: list[bytes]
     olive: Path | None = None
 
     @property
     def bound_s(self) -> float:
         """Of p95."""
         return BOUNDS_MS[self.name] / 1000
+
+    def requests(self, way: str) -> Sequence[bytes]:
+        """In the form that this way takes."""
+        return {"plain": self.text, "careful": self.raw}.get(way, self.binary)
 
 
 def weighed(name: str, folder: Path) -> Case:
@@ -97,7 +104,8 @@ def weighed(name: str, folder: Path) -> Case:
         for one in items
     ]
     raw = [post("/predict", b"".join(a.tobytes() for a in one.values()), "application/octet-stream") for one in items]
-    return Case(name, Path(told["model"]), folder / "steelyard-plan", plan, inputs, text, raw)
+    binary = binary_requests(items, SERVED)
+    return Case(name, Path(told["model"]), folder / "steelyard-plan", plan, inputs, text, raw, binary)
 
 
 @contextmanager
@@ -112,74 +120,24 @@ def kept(work: str | None, name: str) -> Iterator[Path]:
         yield folder.resolve()
 
 
-def prepared_in(folder: Path) -> Prepared:
-    """The data as the weighing in `folder` prepared it."""
-    file = next(folder.glob(".steelyard/data/*/prepared.json"))
-    return msgspec.structs.replace(from_json(file.read_bytes(), Prepared), folder=str(file.parent))
-
-
-def judging(prepared: Prepared, items: int) -> dict[str, Any]:
-    """The first items that judged, per model input; ragged where they differ in length."""
-    items = min(items, prepared.items_select + prepared.items_confirm)
-    return {name: read_items(Path(prepared.folder), array, 0, items) for name, array in prepared.judging.items()}
-
-
-def told_inputs(prepared: Prepared, item: dict[str, Any]) -> dict[str, Any]:
-    """What the servers must know of the inputs, see `gain/bodies.py`."""
-    inputs = [
-        {"name": n, "dtype": a.dtype.name, "shape": [None, *a.shape[1:]] if prepared.judging[n].lengths else a.shape}
-        for n, a in item.items()
-    ]
-    return {"inputs": inputs, "pad": prepared.pad, "fills": {n: a.fill for n, a in prepared.judging.items()}}
-
-
-def filled_up(array: Any, fill: float) -> Any:
-    """Items of different length as one array, for who knows no lengths."""
-    if array.dtype != object:
-        return array
-    longest = max(len(item) for item in array)
-    whole = np.full((len(array), longest, *array[0].shape[1:]), fill, array[0].dtype)
-    for place, item in enumerate(array):
-        whole[place, : len(item)] = item
-    return whole
-
-
 @contextmanager
 def served(way: str, case: Case) -> Iterator[int]:
     """A server of its own process; its port."""
-    port = _free_port()
+    port = free_port()
+    with started(way, case, port):
+        yield port
+
+
+def started(way: str, case: Case, port: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """The server, once it listens."""
     if way in ("ours", "olive"):
         place = case.bundle if way == "ours" else case.olive
-        command = [str(HERE / "ours.py"), str(place), str(port), str(case.inputs), f"{case.bound_s * 1000:g}"]
-    else:
-        command = [str(HERE / "plain.py"), {"plain": "torch", "careful": "ort"}[way], str(case.model)]
-        command += [str(port), str(case.inputs)]
+        serve = (sys.executable, "-m", "steelyard.cli.main", "serve", f"{SERVED}={place}", "--no-switch")
+        return running([*serve, "--port", str(port), "--grpc-port", "-1", "--format", "quiet"], port)
+    arguments = [{"plain": "torch", "careful": "ort"}[way], str(case.model), str(port), str(case.inputs)]
     # Beside this file the servers find what they share.
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent)} | (MALLOC if way == "plain" else {})
-    process = subprocess.Popen([sys.executable, *command], env=environment)
-    try:
-        _wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            raise SystemExit(f"the server ended by itself with status {process.returncode}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise SystemExit("the server does not listen after a minute")
+    environment = {"PYTHONPATH": str(HERE.parent)} | (MALLOC if way == "plain" else {})
+    return running([sys.executable, str(HERE / "plain.py"), *arguments], port, environment)
 
 
 def capacity(port: int, requests: Sequence[bytes], bound_s: float, seed: int) -> tuple[float, float]:
@@ -199,18 +157,29 @@ def saturated(port: int, requests: Sequence[bytes]) -> float:
     count = 16
     while True:
         start = time.perf_counter()
-        load(port, requests, np.zeros(count), CONNECTIONS)
+        outcome = load(port, requests, np.zeros(count), CONNECTIONS)
         took = time.perf_counter() - start
         if took > 2.0:
-            return count / took
+            return (count - outcome.failed) / took
         count *= 4 if took < 0.5 else 2
 
 
 def chosen_by_olive(case: Case, python: str) -> Case:
     """The case with what Olive chooses, given the same items."""
     folder = case.bundle.parent
-    if (folder / "olive" / "settings.json").exists():
-        return replace(case, olive=folder / "olive")
+    if not (folder / "olive" / "settings.json").exists() and not ask_olive(case, python):
+        return case
+    tuned = json.loads((folder / "olive" / "settings.json").read_text())["settings"].get("session_options", {})
+    division = "t1s2" if tuned.get("intra_op_num_threads") == 1 else "t2s1"
+    # It is given batching too, which Olive itself does not plan.
+    told = words(case.name) | {"model": folder / "olive" / "model.onnx", "latency": f"p95={BOUNDS_MS[case.name]:g}ms"}
+    bundle = bundle_of(told, f"original.onnxruntime.f32.{division}b32", folder / "olive")
+    return replace(case, olive=bundle.folder)
+
+
+def ask_olive(case: Case, python: str) -> bool:
+    """Whether Olive made something of it, beside the bundle."""
+    folder = case.bundle.parent
     prepared = prepared_in(folder)
     labels = np.load(Path(prepared.folder) / "labels.npy")[:OLIVE_ITEMS]
     arrays = judging(prepared, OLIVE_ITEMS)
@@ -221,8 +190,7 @@ def chosen_by_olive(case: Case, python: str) -> Case:
     done = subprocess.run([*script, str(folder / "olive"), OLIVE_S], check=False, env=environment, capture_output=True)
     if done.returncode:
         print(f"  Olive made nothing of {case.name}: {done.stderr.decode()[-300:]}", file=sys.stderr)
-        return case
-    return replace(case, olive=folder / "olive")
+    return not done.returncode
 
 
 def measured(case: Case, rounds: int) -> dict[str, list[tuple[float, float]]]:
@@ -233,7 +201,7 @@ def measured(case: Case, rounds: int) -> dict[str, list[tuple[float, float]]]:
     for number in range(rounds):
         for way, results in found.items():
             with served(way, case) as port:
-                results.append(capacity(port, case.text if way == "plain" else case.raw, case.bound_s, number))
+                results.append(capacity(port, case.requests(way), case.bound_s, number))
                 print(f"  {case.name} {way} round {number + 1}: {results[-1][0]:.4g}/s", file=sys.stderr, flush=True)
     return found
 

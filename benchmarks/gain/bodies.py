@@ -1,4 +1,4 @@
-"""Raw bodies of requests: the model's inputs one after another, for the servers of `bench_gain.py`.
+"""Raw bodies of requests: the model's inputs one after another, for the plain servers of `bench_gain.py`.
 
 INPUTS.json says of each input its name, dtype and shape of one item; where items differ in length the shape has null
 in place of the length, which all such inputs share and which follows from the size of the body.
@@ -7,7 +7,6 @@ in place of the length, which all such inputs share and which follows from the s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +39,6 @@ class Bodies:
     def __init__(self, file: str) -> None:
         told = json.loads(Path(file).read_text())
         self.inputs = [Input(one["name"], one["dtype"], tuple(one["shape"])) for one in told["inputs"]]
-        self.pad: bool = told["pad"]
-        self.fills: Mapping[str, float] = told["fills"]
         self.grow = any(each.grows for each in self.inputs)
         self._fixed = sum(each.step_bytes for each in self.inputs if not each.grows)
         self._growing = sum(each.step_bytes for each in self.inputs if each.grows)
@@ -55,13 +52,4 @@ class Bodies:
             size = each.step_bytes * (length if each.grows else 1)
             found[each.name] = np.frombuffer(body[at : at + size], each.dtype).reshape(1, *shape)
             at += size
-        return found
-
-    def batch(self, bodies: Sequence[bytes]) -> dict[str, npt.NDArray[np.generic]]:
-        """Bodies whose items are of one shape, as one batch: no item is touched by itself."""
-        found, at = {}, 0
-        for each in self.inputs:
-            rows = b"".join([body[at : at + each.step_bytes] for body in bodies])
-            found[each.name] = np.frombuffer(rows, each.dtype).reshape(-1, *[size or 0 for size in each.shape])
-            at += each.step_bytes
         return found
