@@ -131,6 +131,7 @@ def met_plan(price: Price = PRICE) -> Plan:
         search=SearchFigures(seconds=312.0, measured=41, resumed=6, ruled_out=2, complete=True),
         warnings=("The machine was disturbed during 3% of the runs; they were left out.",),
         artefacts={"int8-nncf": {"int8-nncf/model.xml": "ab" * 32, "int8-nncf/model.bin": "cd" * 32}},
+        ladder=("original.openvino.bf16.t1s2b8", chosen.candidate.id),
     )
 
 
@@ -178,6 +179,7 @@ def unpriced_plan() -> Plan:
         cost=chosen.cost,
         warnings=(),
         artefacts={},
+        ladder=(),
     )
 
 
@@ -199,6 +201,7 @@ def single_plan() -> Plan:
         candidates=(entry,),
         front=(entry.id,),
         artefacts={},
+        ladder=(entry.id,),
     )
 
 
@@ -264,6 +267,7 @@ def _without_choice(plan: Plan) -> Plan:
         candidates=weighed,
         front=(),
         artefacts={},
+        ladder=(),
     )
 
 

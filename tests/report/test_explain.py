@@ -38,6 +38,13 @@ def test_a_plan_tells_what_was_chosen_why_and_how_sure(plan_of: Callable[[str], 
     ]
 
 
+def test_the_ladder_is_told(plan_of: Callable[[str], Plan]) -> None:
+    told = part(explain(plan_of("met")), "What a server may switch between")
+    assert told.startswith("original.openvino.bf16.t1s2b8: accuracy 85.6% (no change), ")
+    assert "int8-nncf.openvino.bf16.t1s2b8: accuracy 85.5% (0.08 points lower), " in told
+    assert not [part for part in explain(plan_of("single")).parts if "switch" in part.title]
+
+
 def test_what_binds_are_the_faster_ones_that_break_something(plan_of: Callable[[str], Plan]) -> None:
     binds = part(explain(plan_of("met")), "What binds")
     assert "int8-static.openvino.bf16.t1s2b1 would serve 1.13 times as much, but breaks a requirement" in binds

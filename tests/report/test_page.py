@@ -127,6 +127,16 @@ def test_every_candidate_has_its_outcome_in_words_and_its_reason(plan_of: Plans)
         assert f"{entry.reason} {entry.verdict}" in words
 
 
+def test_what_a_server_may_switch_between_is_told_where_there_is_anything(plan_of: Plans) -> None:
+    words = Outline(render(plan_of("met"))).words
+    told = words.partition("What a server may switch between")[2]
+    assert re.search(
+        r"original accuracy 85\.6% \(no change\), .* alone, 190 MB int8-nncf chosen accuracy 85\.5% \(", told
+    )
+    for name in ("infeasible", "unpriced", "single"):
+        assert "may switch between" not in Outline(render(plan_of(name))).words
+
+
 def test_a_reference_that_cannot_serve_is_told_without_numbers(plan_of: Plans) -> None:
     plan = plan_of("met")
     cost = swap(plan.reference.cost, per_million=None)

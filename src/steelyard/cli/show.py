@@ -12,6 +12,7 @@ from rich.text import Text
 
 from steelyard import numbers
 from steelyard.decision import amounts
+from steelyard.ladder import figures_of
 from steelyard.loop import Balance, Check
 from steelyard.machines.doctor import Examination
 from steelyard.records.plan import Chosen, Cost, Figures, Plan, Weighed
@@ -47,11 +48,19 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(_machines(plan))
     if plan.sensitivity:
         console.print(_sensitivity(plan))
+    if len(plan.ladder) > 1:
+        console.print(_ladder(plan))
     if plan.status != "met":
         console.print(_infeasible(plan))
     console.print(_others(plan))
     for warning in (*plan.subject.told, *plan.warnings):
         console.print(f"[yellow]note[/yellow] {warning}", highlight=False)
+
+
+def _ladder(plan: Plan) -> Text:
+    """Which variants answer when the plan is served."""
+    names = ", ".join(figures.candidate.variant for figures in figures_of(plan))
+    return Text(f"a server may switch between {names}: the most accurate that the load permits answers\n")
 
 
 def _judged(plan: Plan) -> Text:

@@ -11,7 +11,7 @@ from steelyard.decision import amounts
 from steelyard.decision.plan import CUT_SHORT
 from steelyard.errors import UsageError
 from steelyard.records.plan import Figures, Plan, QualityFigures, Weighed
-from steelyard.report import headline, wording
+from steelyard.report import headline, rungs, wording
 from steelyard.report.explained import Explanation, Part
 from steelyard.report.requirements import held_against, quality_alone
 
@@ -67,6 +67,7 @@ def _of_plan(plan: Plan) -> Explanation:
         Part(title="How sure it is", sentences=tuple(_certainty(plan, figures)) if figures else ()),
         Part(title="What binds", sentences=tuple(_binds(plan))),
         Part(title="What would change it", sentences=tuple(_changes(plan, figures))),
+        Part(title=rungs.TITLE, sentences=tuple(_rungs(plan))),
         Part(title="What was not measured", sentences=tuple(_unmeasured(plan))),
         Part(title="Warnings and noise", sentences=tuple(_noise(plan))),
     ]
@@ -157,6 +158,13 @@ def _tighter(plan: Plan, figures: Figures) -> Iterator[str]:
     if wanted.budget_per_month is not None and figures.cost.per_month is not None:
         month = numbers.money(figures.cost.per_month, figures.cost.currency)
         yield f"A --budget below {month} a month would rule it out."
+
+
+def _rungs(plan: Plan) -> Iterator[str]:
+    told = rungs.rungs(plan)
+    yield from (f"{rung.id}: {rung.text}." for rung in told)
+    if told:
+        yield rungs.HOW
 
 
 def _unmeasured(plan: Plan) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 from steelyard import numbers
 from steelyard.errors import InputError
 from steelyard.records.plan import Plan
-from steelyard.report import curves, headline, proof, scatter, table, wording
+from steelyard.report import curves, headline, proof, rungs, scatter, table, wording
 
 if TYPE_CHECKING:
     import jinja2
@@ -65,6 +65,9 @@ def _context(plan: Plan) -> dict[str, Any]:
         "legend": _legend(charts["latency"]),
         "confidence": numbers.stated_percent(plan.requirements.confidence),
         "latency_source": f"The latencies are {plan.reference.latency.source}.",
+        "rungs": rungs.rungs(plan),
+        "rungs_title": rungs.TITLE,
+        "rungs_how": rungs.HOW,
         "columns": table.columns(plan),
         "rows": table.rows(plan),
         "outcomes": table.outcomes(plan),
