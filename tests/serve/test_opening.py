@@ -89,12 +89,15 @@ def test_the_whole_ladder_is_ready(tmp_path: Path) -> None:
         assert model.workers == 2
 
 
-@pytest.mark.parametrize(
-    ("options", "answers"), [(Options(switch=False), "fast"), (Options(only="original"), "original")]
-)
-def test_one_alone_refuses_what_it_cannot_answer_in_time(tmp_path: Path, options: Options, answers: str) -> None:
-    with opened(a_plan(), tmp_path, options) as model:
-        assert variants(model) == [answers]
+def test_the_chosen_one_alone_takes_all_that_come(tmp_path: Path) -> None:
+    with opened(a_plan(), tmp_path, Options(switch=False)) as model:
+        assert variants(model) == ["fast"]
+        assert model.policy.admits(0.0, 1000) == 0.0
+
+
+def test_one_rung_alone_refuses_what_it_cannot_answer_in_time(tmp_path: Path) -> None:
+    with opened(a_plan(), tmp_path, Options(only="original")) as model:
+        assert variants(model) == ["original"]
         assert model.policy.admits(0.0, 2) == 0.0
         assert model.policy.admits(0.0, 1000) > 0.0
 
@@ -105,7 +108,7 @@ def test_what_is_no_rung_cannot_answer_alone(tmp_path: Path) -> None:
     assert "original, middle, fast" in raised.value.hint
 
 
-def test_without_a_promise_the_chosen_one_takes_all_that_wait(tmp_path: Path) -> None:
+def test_without_a_promise_the_chosen_one_answers_alone(tmp_path: Path) -> None:
     with opened(a_plan(Requirements(quality_drop=0.02)), tmp_path, Options()) as model:
         assert len(model.residents) == 1
         assert isinstance(model.policy, Single)

@@ -59,7 +59,8 @@ class Options:
     canary: Terms = AT_ONCE
     """How a version that is loaded beside another is tried."""
     only: str = ""
-    """The rung that answers alone, by its variant; empty: as `switch` says."""
+    """The rung that answers alone, by its variant, and refuses what it cannot answer in time as all rungs together do;
+    empty: as `switch` says."""
 
 
 def open_model(name: str, folder: Path, version: int, options: Options) -> ServedModel:
@@ -97,14 +98,14 @@ def open_model(name: str, folder: Path, version: int, options: Options) -> Serve
 def _resident(
     bundle: Bundle, chosen: Figures, options: Options, opened: ExitStack
 ) -> tuple[Sequence[Resident], Policy]:
-    """What is held in memory, and what chooses among it. Without a promise there is nothing to choose by."""
+    """What is held in memory, and what chooses among it."""
     ladder, figures = _ready(bundle, chosen, options)
     residents = []
     for rung, each in zip(ladder.rungs, figures, strict=True):
         resident = replace(open_resident(bundle, each, options), quality=rung.quality)
         opened.callback(resident.close)
         residents.append(resident)
-    is_plain = len(residents) == 1 and math.isinf(ladder.bound_s)
+    is_plain = len(residents) == 1 and not options.only
     return residents, Single(ladder.rungs[0].profile) if is_plain else Controller(ladder)
 
 
