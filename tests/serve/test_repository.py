@@ -3,56 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from steelyard.errors import BundleError, InputError, UnknownModel
-from steelyard.records.engine import Array
-from steelyard.records.model import TensorInfo
-from steelyard.records.signature import Signature
-from steelyard.scheduling import Single, profile_of
-from steelyard.serve.callers import Promise as Promised
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
-from steelyard.serve.requests import Answered, Asked, Metadata
-from steelyard.serve.served import Promise, Resident, ServedModel
-
-PATIENCE_S = 20
-SIGNATURE = Signature(
-    inputs=(TensorInfo(name="x", dtype="float32", shape=(None, 1)),),
-    outputs=(TensorInfo(name="y", dtype="float32", shape=(None, 1)),),
-)
-
-
-class Tells:
-    """Answers with its version."""
-
-    def __init__(self, version: int) -> None:
-        self.version = version
-
-    def run(self, stream: int, inputs: Mapping[str, Array]) -> Sequence[Array]:
-        return [np.full_like(inputs["x"], self.version)]
-
-
-class Opener:
-    """Opens versions that tell their number; may be told to fail."""
-
-    def __init__(self) -> None:
-        self.broken = False
-        self.closed: list[int] = []
-
-    def __call__(self, name: str, folder: Path, version: int, options: Options) -> ServedModel:
-        if self.broken:
-            raise BundleError("the bundle is broken")
-        metadata = Metadata(
-            name=name, versions=(str(version),), platform="test", inputs=(), outputs=(), max_batch_size=8
-        )
-        resident = Resident("v", "v.test", 1.0, None, Tells(version), close=lambda: self.closed.append(version))
-        policy = Single(profile_of([1e-6] * 8))
-        return ServedModel(metadata, SIGNATURE, [resident], policy, 1, Promise(1.0), 10_000)
+from versions import Opener, answer
 
 
 @pytest.fixture
@@ -63,12 +21,6 @@ def opener() -> Opener:
 @pytest.fixture
 def repository(opener: Opener) -> Repository:
     return Repository({"m": Path("m"), "other": Path("other")}, Options(), opener)
-
-
-def answer(repository: Repository, name: str = "m") -> float:
-    promised: Promised[Answered] = Promised()
-    repository.served(name).ask(Asked({"x": np.zeros((1, 1), np.float32)}, 1), promised)
-    return float(promised.future.result(PATIENCE_S).outputs[0][0, 0])
 
 
 def test_a_model_is_ready_once_it_is_loaded(repository: Repository) -> None:

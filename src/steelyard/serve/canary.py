@@ -28,7 +28,7 @@ from typing import Literal
 from steelyard import numbers
 from steelyard.errors import UsageError
 from steelyard.records.base import Record
-from steelyard.serve.comparing import USUAL_PERCENTILE, Confidence, Course, Standing, rules_for, standing
+from steelyard.serve.comparing import Confidence, Course, Standing, rules_for, standing
 from steelyard.serve.served import ServedModel
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,6 @@ class Trial:
         self._new, self._old = Course(new), Course(old)
         self._rules = rules_for(new, old)
         self._confidence = terms.confidence(len(self._rules))
-        self._percentile = new.promise.percentile or USUAL_PERCENTILE
         self._terms_over = 0
         self._over = threading.Event()
         self._judge = threading.Thread(target=self._run, name=f"canary-{new.metadata.name}", daemon=True)
@@ -199,9 +198,8 @@ class Trial:
     def _stand(self) -> Sequence[Standing]:
         self._new.look()
         self._old.look()
-        new, old = self._new.stretches(), self._old.stretches()
         tolerance, confidence = self.terms.tolerance, self._confidence
-        return [standing(rule, new, old, self._percentile, tolerance, confidence) for rule in self._rules]
+        return [standing(rule, self._new, self._old, tolerance, confidence) for rule in self._rules]
 
     @property
     def _is_good(self) -> bool:

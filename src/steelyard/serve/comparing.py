@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from steelyard.records.base import Record
 from steelyard.records.plan import Verdict
 from steelyard.serve.served import ServedModel
-from steelyard.serve.statistics import Snapshot
+from steelyard.serve.statistics import LATENCY_BOUNDS_S, Snapshot
 from steelyard.verdicts import Counted, clustering_between, worse_verdict
 
 RuleName = Literal["failures", "late", "disagreement"]
@@ -24,8 +25,8 @@ FIRST_BUCKET = 6
 """From this column on: the histogram of latencies."""
 MOST_KEPT = 1025
 """Looks; of more every other one is forgotten, so that stretches become longer. Odd: the first and the last stay."""
-USUAL_PERCENTILE = 95.0
-"""Of a plan that names a bound and no percentile."""
+ALMOST = 0.5
+"""Of the bound: slower answers are almost late."""
 
 
 class Rule(NamedTuple):
@@ -96,9 +97,26 @@ class Course:
         if len(self._rows) == MOST_KEPT:
             self._rows = self._rows[::2]
 
+    @property
     def stretches(self) -> Stretches:
-        """What was counted in each."""
+        """What was counted in each stretch of time."""
         return np.diff(np.asarray(self._rows, np.float64), axis=0)
+
+    def alone(self, rule: Rule) -> Counted:
+        """What went wrong, as if each request were independent of those before it."""
+        stretches = self.stretches
+        bad, of = stretches[:, rule.bad], stretches[:, rule.of]
+        clustering = clustering_between(bad, of)
+        if rule is LATENESS and clustering < math.inf:
+            # A run without late answers may have spells of almost late ones, which tell that late ones would come so.
+            clustering = max(clustering, clustering_between(self._almost_late(stretches), of))
+        return Counted(float(bad.sum()), float(of.sum())).alone(clustering)
+
+    def _almost_late(self, stretches: Stretches) -> Stretches:
+        """Answers in each stretch that took more than about half of the bound: as far as the histogram tells."""
+        bounds = bisect_right(LATENCY_BOUNDS_S, self._model.promise.bound_s * ALMOST)
+        above: Stretches = stretches[:, FIRST_BUCKET + max(1, bounds) :].sum(axis=1)
+        return above
 
 
 def counts_of(model: ServedModel) -> tuple[int, ...]:
@@ -120,38 +138,16 @@ def failed(told: Snapshot) -> int:
     return told.broken + told.refused + told.expired
 
 
-def standing(
-    rule: Rule, new: Stretches, old: Stretches, percentile: float, tolerance: float, confidence: Confidence
-) -> Standing:
-    """How a rule stands after these stretches. `percentile`: that of the plan's promise."""
-    verdict = worse_verdict(
-        _alone(rule, new, percentile), _alone(rule, old, percentile), tolerance, confidence.to_fail, confidence.to_pass
-    )
+def standing(rule: Rule, new: Course, old: Course, tolerance: float, confidence: Confidence) -> Standing:
+    """How a rule stands after the last look."""
+    verdict = worse_verdict(new.alone(rule), old.alone(rule), tolerance, confidence.to_fail, confidence.to_pass)
+    counted, beside = new.stretches.sum(axis=0), old.stretches.sum(axis=0)
     return Standing(
         rule=rule.name,
         verdict=verdict,
-        bad=int(new[:, rule.bad].sum()),
-        of=int(new[:, rule.of].sum()),
-        old_bad=int(old[:, rule.bad].sum()),
-        old_of=int(old[:, rule.of].sum()),
+        bad=int(counted[rule.bad]),
+        of=int(counted[rule.of]),
+        old_bad=int(beside[rule.bad]),
+        old_of=int(beside[rule.of]),
         words=rule.words,
     )
-
-
-def _alone(rule: Rule, stretches: Stretches, percentile: float) -> Counted:
-    """What went wrong, as if each request were independent of those before it."""
-    bad, of = stretches[:, rule.bad], stretches[:, rule.of]
-    clustering = clustering_between(bad, of)
-    if rule is LATENESS and clustering < math.inf:
-        # A run without late requests has spells of slow ones as well.
-        clustering = max(clustering, clustering_between(_slow(stretches, percentile), of))
-    return Counted(float(bad.sum()), float(of.sum())).alone(clustering)
-
-
-def _slow(stretches: Stretches, percentile: float) -> Stretches:
-    """The slowest answers in each stretch, about as many as may be late: as far as the histogram tells them apart."""
-    above = np.cumsum(stretches[:, :FIRST_BUCKET:-1], axis=1)
-    shares = above.sum(axis=0) / max(1.0, stretches[:, ANSWERED].sum())
-    shares[(shares <= 0) | (shares >= 1)] = math.inf
-    nearest = int(np.abs(shares - (1 - percentile / 100)).argmin())
-    return above[:, nearest] if shares[nearest] < math.inf else np.zeros(len(stretches))
