@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from steelyard.arrivals import poisson
 from steelyard.scheduling import ALL, Profile, batch_to_dispatch, profile_of
@@ -344,50 +342,3 @@ def test_between_two_rungs_both_share_the_load_and_nobody_is_late() -> None:
     assert outcome.shares[2] < 0.05
     assert outcome.switches < 0.25 * outcome.batches
     assert static(times_at(330), THREE, 0).violations > 0.5
-
-
-class Serving(RuleBasedStateMachine):
-    """Arrivals and free workers in any order: what is promised of single choices holds in every state."""
-
-    @initialize(ladder=LADDERS)
-    def begin(self, ladder: Ladder) -> None:
-        self.ladder = ladder
-        self.controller = Controller(ladder)
-        self.now = 0.0
-        self.queue: deque[float] = deque()
-        self.served = 0
-        self.came = 0
-
-    @rule(count=st.integers(1, 30), later=st.floats(0, 0.1))
-    def arrive(self, count: int, later: float) -> None:
-        self.now += later
-        for _ in range(count):
-            if self.controller.admits(self.now, len(self.queue)) == 0:
-                self.queue.append(self.now + min(self.ladder.bound_s, 1e6))
-                self.came += 1
-
-    @rule(luck=st.floats(0.2, 5), data=st.data())
-    def serve(self, luck: float, data: st.DataObject) -> None:
-        if not self.queue:
-            return
-        everything = (1 << len(self.ladder.rungs)) - 1
-        allowed = data.draw(st.one_of(st.just(ALL), st.integers(1, everything)))
-        choice = self.controller.choose(self.now, len(self.queue), self.queue[0] - self.now, allowed)
-        assert allowed >> choice.rung & 1
-        for _ in range(choice.size):
-            self.queue.popleft()
-        self.served += choice.size
-        taken = self.controller.expected_s(choice) * luck
-        assert 0 < taken < math.inf
-        self.controller.observe(choice.rung, choice.size, taken)
-        self.now += taken
-
-    @invariant()
-    def nothing_is_lost_and_an_empty_queue_is_open(self) -> None:
-        assert self.served + len(self.queue) == self.came
-        assert self.controller.admits(self.now, 0) == 0
-        assert self.controller.backlog_s(len(self.queue)) >= 0
-
-
-TestServing = Serving.TestCase
-TestServing.settings = settings(deadline=None, max_examples=40, stateful_step_count=30)

@@ -145,10 +145,17 @@ class Rude:
         raise RuntimeError("nor that")
 
 
-@pytest.mark.parametrize("number", [2, -2])
-def test_a_caller_that_raises_harms_no_other(number: int, caplog: pytest.LogCaptureFixture) -> None:
+class Ruder(Rude):
+    """Raises before it is told anything."""
+
+    def begin(self) -> bool:
+        raise RuntimeError("I do not know")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(2, Rude), (-2, Rude), (2, Ruder)])
+def test_a_caller_that_raises_harms_no_other(number: int, kind: type[Rude], caplog: pytest.LogCaptureFixture) -> None:
     with Dispatcher(Engine(), Single(profile_of([1e-6])), 1) as dispatcher:
-        dispatcher.put(number, Rude())
+        dispatcher.put(number, kind())
         assert dispatcher.submit(3).result(PATIENCE_S) == 9
     assert "a caller could not" in caplog.text
 
@@ -195,6 +202,18 @@ def test_expired_requests_fail_while_all_workers_are_busy() -> None:
         assert dispatcher.waiting == 1
     assert patient.result(PATIENCE_S) == 16
     assert engine.batches == [[0], [4]]
+
+
+def test_who_waits_longer_than_any_lock_can_keeps_no_other_from_expiring() -> None:
+    engine = Engine(held=True)
+    with busy(engine) as dispatcher:
+        now = time.monotonic()
+        patient = dispatcher.submit(4, expires=now + 2**62 / 1e6)
+        for number in (1, 2, 3):
+            soon = dispatcher.submit(number, expires=now + 0.02 * number)
+            with pytest.raises(Expired):
+                soon.result(PATIENCE_S)
+    assert patient.result(PATIENCE_S) == 16
 
 
 def test_expiries_of_requests_that_were_served_are_forgotten() -> None:
@@ -295,11 +314,15 @@ def told(tickets: Sequence[Ticket[int, int]]) -> list[int | BaseException]:
     return [one for ticket in tickets for one in ticket.caller.told]  # type: ignore[attr-defined]
 
 
-def until_idle(dispatcher: Dispatcher[int, int], workers: int = 1) -> None:
+def until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_S
-    while dispatcher.idle < workers:
+    while not true():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def until_idle(dispatcher: Dispatcher[int, int], workers: int = 1) -> None:
+    until(lambda: dispatcher.idle >= workers)
 
 
 def test_an_idle_workers_stream_serves_in_the_calling_thread() -> None:

@@ -18,6 +18,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from steelyard.errors import Expired, Overloaded, WorkerLost
 from steelyard.scheduling import ALL, Choice, Policy, Queue
+from steelyard.serve import advice
 from steelyard.serve.callers import Caller, Promise
 from steelyard.serve.expiry import Expiry
 
@@ -31,11 +32,6 @@ FEW_GONE = 64
 NOTHING = Choice(0)
 
 log = logging.getLogger(__name__)
-
-
-def lowest(allowed: int) -> int:
-    """The first rung of a mask that is not empty."""
-    return (allowed & -allowed).bit_length() - 1
 
 
 class Ticket(Generic[Request, Answer]):
@@ -169,8 +165,8 @@ class Dispatcher(Generic[Request, Answer]):
         with self._lock:
             if not self._idle or not self._open or len(self._queue) > self._gone:
                 return False
-            choice = self._chosen(now, len(tickets), first.deadline - now, first.allowed)
-            if choice.size < len(tickets) or self.policy.expected_s(choice) > most_s:
+            choice = advice.chosen(self.policy, now, len(tickets), first.deadline - now, first.allowed)
+            if choice.size < len(tickets) or advice.expected_s(self.policy, choice) > most_s:
                 return False
             if first.allowed != ALL and any(ticket.allowed != first.allowed for ticket in tickets):
                 return False
@@ -232,8 +228,9 @@ class Dispatcher(Generic[Request, Answer]):
         queue = self._queue
         while len(queue):
             now, first = time.monotonic(), queue.first
-            choice = self._chosen(now, len(queue) - self._gone, queue.earliest - now, first.allowed)
-            taken = queue.pop_batch(choice.size or 1)
+            waiting, slack = len(queue) - self._gone, queue.earliest - now
+            choice = advice.chosen(self.policy, now, waiting, slack, first.allowed)
+            taken = queue.pop_batch(choice.size)
             if self._gone:
                 present = [ticket for ticket in taken if ticket.waits]
                 self._gone -= len(taken) - len(present)
@@ -247,15 +244,6 @@ class Dispatcher(Generic[Request, Answer]):
         self._particular = 0
         return [], NOTHING
 
-    def _chosen(self, now: float, waiting: int, slack: float, allowed: int) -> Choice:
-        """What the policy says; should it err, one request at a time: none must wait for ever."""
-        try:
-            choice = self.policy.choose(now, waiting, slack, allowed)
-        except Exception:
-            log.exception("the policy could not choose")
-            return Choice(1, lowest(allowed))
-        return choice if allowed >> choice.rung & 1 else Choice(1, lowest(allowed))
-
     def _permitted(self, taken: list[Ticket[Request, Answer]], rung: int) -> list[Ticket[Request, Answer]]:
         """Of these, the ones that this rung may answer; the others go back to wait for another."""
         for ticket in taken:
@@ -265,7 +253,7 @@ class Dispatcher(Generic[Request, Answer]):
 
     def _serve_batch(self, stream: int, choice: Choice, batch: list[Ticket[Request, Answer]]) -> bool:
         """Whether the stream was lost by it."""
-        batch = [ticket for ticket in batch if ticket.caller.begin()]
+        batch = [ticket for ticket in batch if _is_wanted(ticket)]
         if not batch:
             return False
         began = time.monotonic()
@@ -276,19 +264,13 @@ class Dispatcher(Generic[Request, Answer]):
         except BaseException as error:
             _fail(batch, error)
             return isinstance(error, WorkerLost)
-        self._observe(choice.rung, len(batch), time.monotonic() - began)
+        advice.learn(self.policy, choice.rung, len(batch), time.monotonic() - began)
         for ticket, answer in zip(batch, answers, strict=True):
             try:
                 ticket.caller.answer(answer)
             except Exception:
                 log.exception("a caller could not take its answer")
         return False
-
-    def _observe(self, rung: int, size: int, seconds: float) -> None:
-        try:
-            self.policy.observe(rung, size, seconds)
-        except Exception:
-            log.exception("the policy could not learn")
 
     def _revive_quietly(self, stream: int, choice: Choice) -> None:
         try:
@@ -340,6 +322,14 @@ class Dispatcher(Generic[Request, Answer]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(drain=kind is None)
+
+
+def _is_wanted(ticket: Ticket[Request, Answer]) -> bool:
+    try:
+        return ticket.caller.begin()
+    except Exception:
+        log.exception("a caller could not say whether it still waits")
+        return False
 
 
 def _fail(tickets: Sequence[Ticket[Request, Answer]], error: BaseException) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 FEW = 1024
 """So many expiries of requests that are served already may lie here before they are cleared away."""
+LONGEST_SLEEP_S = 3600.0
+"""Clients may say that they wait for a thousand years; no lock does."""
 
 
 class Expiry:
@@ -47,7 +49,8 @@ class Expiry:
         while True:
             with self._changed:
                 while self._open and not (self._due and self._due[0][0] <= time.monotonic()):
-                    self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+                    left_s = self._due[0][0] - time.monotonic() if self._due else LONGEST_SLEEP_S
+                    self._changed.wait(min(left_s, LONGEST_SLEEP_S))
                 if not self._open:
                     return
                 ticket = heappop(self._due)[2]
