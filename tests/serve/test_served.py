@@ -244,6 +244,30 @@ def test_a_policy_that_errs_does_not_break_a_wish() -> None:
         assert ask(model, numbers(1, 1), max_cost=2).result(PATIENCE_S).variant == "v1"
 
 
+def test_a_policy_that_errs_in_everything_lets_everybody_in_and_says_when_to_come_again() -> None:
+    class Errs(Always):
+        def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:
+            raise ZeroDivisionError
+
+        def expected_s(self, choice: Choice) -> float:
+            raise ZeroDivisionError
+
+        def admits(self, now: float, waiting: int) -> float:
+            raise ZeroDivisionError
+
+    engine = Times(3, held=True)
+    with served(engine, policy=Errs(), most_waiting=2) as model:
+        futures = [ask(model, numbers(1, 1))]
+        assert engine.entered.acquire(timeout=PATIENCE_S)
+        futures += [ask(model, numbers(1, n)) for n in (2, 3)]
+        with pytest.raises(Overloaded) as refused:
+            ask(model, numbers(1, 4))
+        assert refused.value.retry_after_s > 0
+        engine.go.set()
+        for n, future in enumerate(futures, 1):
+            np.testing.assert_array_equal(future.result(PATIENCE_S).outputs[0], 3 * numbers(1, n))
+
+
 def test_a_model_that_answers_nan_is_found_out_when_it_is_warmed_up() -> None:
     with served(Times(float("nan"))) as model, pytest.raises(CandidateFailure, match="v0 answers NaN"):
         model.warm_up({"x": np.ones((1, 2), np.float32)})

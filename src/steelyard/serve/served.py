@@ -15,6 +15,7 @@ from steelyard.errors import CandidateFailure, InputError, Overloaded, RequestFa
 from steelyard.records.engine import Array, Session
 from steelyard.records.signature import Signature
 from steelyard.scheduling import ALL, Choice, Policy
+from steelyard.serve import advice
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.callers import Caller
 from steelyard.serve.dispatcher import Dispatcher, Ticket
@@ -135,7 +136,7 @@ class ServedModel:
 
     def _admit(self, now: float, items: int) -> None:
         waiting = self._dispatcher.waiting + items
-        wait_s = self.policy.admits(now, waiting - 1)
+        wait_s = advice.admits(self.policy, now, waiting - 1)
         if self._closed.is_set() or wait_s > 0 or waiting > self._most_waiting:
             self.statistics.refused()
             if self._closed.is_set():
@@ -184,7 +185,7 @@ class ServedModel:
         waiting = max(1, self.waiting)
         rung = self._fastest
         size = min(waiting, max(1, self.residents[rung].max_batch))
-        seconds = self.policy.expected_s(Choice(size, rung))
+        seconds = advice.expected_s(self.policy, Choice(size, rung), unknown=LEAST_RETRY_S)
         return max(LEAST_RETRY_S, waiting / size * seconds / self.workers)
 
     @property
