@@ -62,6 +62,9 @@ def serve_command(
     ] = None,
     max_body: Annotated[str, typer.Option(help="Largest request.", rich_help_panel=SAFETY)] = "64MB",
     log_format: Annotated[LogForm, typer.Option(help="text, or json: one object a line.")] = LogForm.text,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Send spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.")
+    ] = False,
     form: Annotated[Format, typer.Option("--format", help="How it tells where it listens: human, json, quiet.")] = (
         Format.human
     ),
@@ -96,5 +99,6 @@ def serve_command(
         origins=tuple(allow_origin or ()),
         most_body=int(megabytes(max_body, "--max-body") * 10**6),
         log_form=log_format.value,
+        trace=trace,
     )
     serve_run.execute(bundles, settings, form.value)

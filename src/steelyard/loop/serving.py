@@ -6,7 +6,7 @@ import math
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from steelyard.bundle import read_plan
 from steelyard.errors import CandidateFailure, UsageError
@@ -23,6 +23,9 @@ from steelyard.telemetry.history import History
 from steelyard.telemetry.live import live_pages
 from steelyard.telemetry.logs import start_logging
 from steelyard.telemetry.metrics import metrics_page
+
+if TYPE_CHECKING:
+    from steelyard.telemetry.tracing import Tracing
 
 
 class Served(Record):
@@ -49,6 +52,8 @@ class Served(Record):
     """How a bundle that is loaded anew is tried beside the one that answers."""
     hang_s: float = 30.0
     log_form: Literal["text", "json"] = "text"
+    trace: bool = False
+    """Send spans of requests to the collector that the environment names."""
 
 
 class Address(Record):
@@ -91,7 +96,7 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
     opened = listening(settings.host, settings.port)
     try:
         offer.open()
-        grpc = None if settings.grpc_port is None else _grpc(offer.repository, token, settings)
+        grpc = None if settings.grpc_port is None else _grpc(offer, token, settings)
         started = Started(
             http=_address(opened),
             grpc=None if grpc is None else Address(host=settings.host, port=grpc.start()),
@@ -101,7 +106,7 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
         opened.close()
         offer.close(drain=False)
         raise
-    closers = [offer.history.close] if grpc is None else [lambda: grpc.stop(DRAIN_S), offer.history.close]
+    closers = [offer.end_watching] if grpc is None else [lambda: grpc.stop(DRAIN_S), offer.end_watching]
     Server(offer.repository, offer.http, opened, lambda: on_start(started), closers).run()
 
 
@@ -109,7 +114,7 @@ class Offer:
     """Bundles, what is seen of them, and the HTTP side in front: what our server runs, and what others embed."""
 
     def __init__(self, folders: Mapping[str, Path], settings: Served, token: str | None) -> None:
-        """Nothing is opened yet. Raises InputError for a name that is none."""
+        """Nothing is opened yet. Raises InputError for a name that is none, UsageError when nothing can be traced."""
         options = Options(
             isolate=settings.isolate,
             switch=settings.switch,
@@ -128,7 +133,10 @@ class Offer:
             most_body=settings.most_body,
         )
         seen = {("GET", "/metrics"): metrics_page(self.repository, self.history)}
-        self.http = Http(self.repository, guards, seen | live_pages(self.repository, self.history))
+        self._tracing = _tracing() if settings.trace else None
+        self.ask = None if self._tracing is None else self._tracing.ask
+        """What hands requests to their models; None: they do it themselves."""
+        self.http = Http(self.repository, guards, seen | live_pages(self.repository, self.history), self.ask)
 
     def open(self) -> None:
         """Raises BundleError or UsageError when one cannot be served; none is open then."""
@@ -144,11 +152,27 @@ class Offer:
         """Let go of all models; those that wait are answered first (or fail, without `drain`)."""
         self.history.close()
         self.repository.close(drain)
+        self.end_watching()
+
+    def end_watching(self) -> None:
+        """Nothing is noted any more; spans that were not sent yet are."""
+        self.history.close()
+        tracing, self._tracing = self._tracing, None
+        if tracing is not None:
+            tracing.close()
 
 
-def _grpc(repository: Repository, token: str | None, settings: Served) -> GrpcServer:
+def _grpc(offer: Offer, token: str | None, settings: Served) -> GrpcServer:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return GrpcServer(repository, token, f"{host}:{settings.grpc_port}", settings.most_body)
+    return GrpcServer(offer.repository, token, f"{host}:{settings.grpc_port}", settings.most_body, offer.ask)
+
+
+def _tracing() -> Tracing:
+    try:
+        from steelyard.telemetry.tracing import start_tracing
+    except ImportError as error:
+        raise UsageError(f"tracing needs OpenTelemetry: {error}", "pip install 'steelyard[otel]'") from None
+    return start_tracing()
 
 
 def named(bundles: Sequence[str]) -> Mapping[str, Path]:

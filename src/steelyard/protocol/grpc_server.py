@@ -19,7 +19,7 @@ from steelyard.protocol.grpc_failures import NO_TOKEN
 from steelyard.protocol.grpc_health import Health
 from steelyard.protocol.grpc_service import SERVICE, Context, Method, Service, refuse
 from steelyard.protocol.guards import MOST_BODY
-from steelyard.protocol.offered import Models
+from steelyard.protocol.offered import Ask, Models
 
 MOST_CALLS = 4096
 MOST_CONNECTIONS = 4096
@@ -86,13 +86,22 @@ class GrpcServer:
     (`open`, `close`)."""
 
     def __init__(
-        self, models: Models, token: str | None, address: str = "127.0.0.1:8001", max_message: int = MOST_BODY
+        self,
+        models: Models,
+        token: str | None,
+        address: str = "127.0.0.1:8001",
+        max_message: int = MOST_BODY,
+        ask: Ask | None = None,
     ) -> None:
-        """`address`: `HOST:PORT`, port 0: any that is free. `max_message`: bytes that a request may have."""
+        """`address`: `HOST:PORT`, port 0: any that is free. `max_message`: bytes that a request may have.
+
+        `ask` hands inferences to their models, for whoever looks on.
+        """
         self._models = models
         self._token = token
         self._address = address
         self._max_message = max_message
+        self._ask = ask
         self._server: Any = None
         self._health: Health | None = None
         self._thread: threading.Thread | None = None
@@ -107,7 +116,8 @@ class GrpcServer:
         door = None if self._token is None else Door(self._token)
         doors = () if door is None else (door,)
         server = grpc_unlisted.server(self._options(), interceptors=doors, maximum_concurrent_rpcs=MOST_CALLS)
-        service, health = Service(self._models, self._max_message), Health(self._models, door and door.admits)
+        service = Service(self._models, self._max_message, self._ask)
+        health = Health(self._models, door and door.admits)
         for name, methods in ((SERVICE, service.methods()), (grpc_health.SERVICE, health.methods())):
             server.add_registered_method_handlers(name, {method: _handler(each) for method, each in methods.items()})
         try:

@@ -17,7 +17,7 @@ from steelyard.protocol import inference_pb2 as pb
 from steelyard.protocol.grpc_failures import Failure, failure, unexpected
 from steelyard.protocol.grpc_messages import MOST_QUESTION, parsed
 from steelyard.protocol.grpc_tensors import MOST_ID, Inference
-from steelyard.protocol.offered import Models
+from steelyard.protocol.offered import Ask, Models, Served
 from steelyard.protocol.pending import Change
 from steelyard.protocol.waiting import Desk, Waiting
 from steelyard.serve.callers import Caller
@@ -57,10 +57,11 @@ class Method(NamedTuple):
 class Service:
     """Answers the calls that come on one event loop. Made on that loop."""
 
-    def __init__(self, models: Models, most: int) -> None:
-        """`most`: bytes that a request for an inference may have."""
+    def __init__(self, models: Models, most: int, ask: Ask | None = None) -> None:
+        """`most`: bytes that a request for an inference may have. `ask` hands those to their models."""
         self._models = models
         self._most = most
+        self._ask = ask
         self._desk = Desk()
         self._changing = threading.Lock()
 
@@ -133,7 +134,15 @@ class Service:
         """Writes the answer into `response`."""
         served = grpc_told.answering(self._models, request.model_name, request.model_version)
         inference = Inference(served, request, left_s(context))
-        inference.tell(await self._answer(inference.start), response)
+        inference.tell(await self._answer(self._start(served, inference, context)), response)
+
+    def _start(
+        self, served: Served, inference: Inference, context: Context
+    ) -> Callable[[Caller[Answered]], Withdrawable]:
+        ask = self._ask
+        if ask is None:
+            return inference.start
+        return lambda caller: ask(served, inference.asked, caller, traceparent(context))
 
     async def _answer(self, start: Callable[[Caller[Answered]], Withdrawable]) -> Answered:
         """What `start` has been answered; what still waits is withdrawn when this is cancelled."""
@@ -192,6 +201,14 @@ def left_s(context: Context) -> float:
     """How long the client still waits; infinite when it did not say."""
     left: float | None = context.time_remaining()
     return float("inf") if left is None else max(0.0, left)
+
+
+def traceparent(context: Context) -> str:
+    """What the client sent with the call; empty: nothing."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "traceparent" and isinstance(value, str):
+            return value
+    return ""
 
 
 async def _unserved(_: bytes, context: Context) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from steelyard.protocol.guards import Guards
-from steelyard.protocol.offered import Models
+from steelyard.protocol.offered import Ask, Models
 from steelyard.protocol.openapi import PAGES
 from steelyard.protocol.pending import Pending
 from steelyard.protocol.reply import Header, HttpFailure, Reply, failure
@@ -28,13 +28,23 @@ Page = Callable[[Mapping[str, str]], Reply]
 class Http:
     """The Open Inference Protocol over HTTP, and the pages beside it."""
 
-    def __init__(self, models: Models, guards: Guards, pages: Mapping[tuple[str, str], Page] | None = None) -> None:
-        """`pages`: by method, which must be GET, and path. Raises ValueError for another method."""
+    def __init__(
+        self,
+        models: Models,
+        guards: Guards,
+        pages: Mapping[tuple[str, str], Page] | None = None,
+        ask: Ask | None = None,
+    ) -> None:
+        """`pages`: by method, which must be GET, and path. Raises ValueError for another method.
+
+        `ask` hands inferences to their models, for whoever looks on.
+        """
         self.models = models
         self.guards = guards
         if any(method != "GET" for method, _ in pages or {}):
             raise ValueError("pages only answer GET")
         self._pages = {path: page for (_, path), page in {**PAGES, **(pages or {})}.items()}
+        self._ask = ask
         self._changing = threading.Lock()
 
     @property
@@ -88,7 +98,7 @@ class Http:
         handler = handlers.get(method)
         if handler is None:
             raise _not_allowed(method, path, tuple(handlers))
-        return handler(Question(self.models, name, version, headers, body, self.most_body, self._changing))
+        return handler(Question(self.models, name, version, headers, body, self.most_body, self._changing, self._ask))
 
 
 def _not_allowed(method: str, path: str, allowed: Sequence[str]) -> HttpFailure:

@@ -13,7 +13,7 @@ from steelyard.protocol import binary_body, json_body
 from steelyard.protocol.compression import WORTH_COMPRESSING, compressed, decompressed, encoding_for
 from steelyard.protocol.json_body import InferReply, InferRequest, OutputTensor, Parameters
 from steelyard.protocol.matching import matched
-from steelyard.protocol.offered import Served
+from steelyard.protocol.offered import Ask, Served
 from steelyard.protocol.reply import JSON_TYPE, Reply, failure
 from steelyard.records.engine import Array
 from steelyard.serve.callers import Caller
@@ -37,11 +37,21 @@ class Wanted(NamedTuple):
 class Inference:
     """A request that is decoded and not yet answered. See `steelyard.protocol.pending.Pending`."""
 
-    __slots__ = ("_accepted", "_id", "_metadata", "_served", "_version", "_wanted", "asked")
+    __slots__ = ("_accepted", "_ask", "_id", "_metadata", "_served", "_traceparent", "_version", "_wanted", "asked")
 
-    def __init__(self, served: Served, headers: Mapping[bytes, bytes], body: bytes, most_body: int) -> None:
-        """Raises InputError or HttpFailure for what cannot be asked of this model."""
+    def __init__(
+        self,
+        served: Served,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        most_body: int,
+        ask: Ask | None = None,
+    ) -> None:
+        """`ask` hands it to the model. Raises InputError or HttpFailure for what cannot be asked of this model."""
         self._served = served
+        self._ask = ask
+        if ask is not None:
+            self._traceparent = headers.get(b"traceparent", b"").decode("latin-1")
         self._metadata = served.metadata
         self._version = served.version
         self._accepted = headers.get(b"accept-encoding")
@@ -60,7 +70,9 @@ class Inference:
 
     def start(self, caller: Caller[Answered]) -> Withdrawable:
         """Hand it to the model; `caller` may hear the answer before this returns."""
-        return self._served.ask(self.asked, caller)
+        if self._ask is None:
+            return self._served.ask(self.asked, caller)
+        return self._ask(self._served, self.asked, caller, self._traceparent)
 
     def failed(self, error: BaseException) -> Reply:
         """What the client is told of a failure."""

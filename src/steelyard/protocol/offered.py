@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from steelyard.serve.callers import Caller
@@ -34,6 +34,10 @@ class Served(Protocol):
 
     def ask(self, asked: Asked, caller: Caller[Answered]) -> Withdrawable:
         """Raises Overloaded when the request is not let in, InputError when no variant satisfies it."""
+
+
+Ask = Callable[[Served, Asked, Caller[Answered], str], Withdrawable]
+"""Asks a model, as its own `ask` does, for a request that came with this `traceparent`; empty: with none."""
 
 
 class Models(Protocol):

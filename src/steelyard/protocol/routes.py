@@ -10,7 +10,7 @@ import msgspec
 
 from steelyard.errors import InputError, UnknownModel
 from steelyard.protocol.inference import Inference
-from steelyard.protocol.offered import Models, Served
+from steelyard.protocol.offered import Ask, Models, Served
 from steelyard.protocol.pending import Change, Pending
 from steelyard.protocol.reply import Reply, json_reply
 from steelyard.serve.datatypes import shown
@@ -42,6 +42,8 @@ class Question(NamedTuple):
     body: bytes
     most_body: int
     changing: threading.Lock
+    ask: Ask | None
+    """What hands an inference to its model; None: nobody looks on."""
 
     @property
     def served(self) -> Served:
@@ -141,7 +143,8 @@ def model_ready(asked: Question) -> Reply:
 
 def infer(asked: Question) -> Pending:
     """The request, decoded."""
-    return Inference(asked.models.answering(asked.name, asked.version), asked.headers, asked.body, asked.most_body)
+    served = asked.models.answering(asked.name, asked.version)
+    return Inference(served, asked.headers, asked.body, asked.most_body, asked.ask)
 
 
 def config(asked: Question) -> Reply:

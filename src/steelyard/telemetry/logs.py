@@ -20,7 +20,7 @@ Format = Literal["text", "json"]
 
 FIELDS = ("model", "version", "variant", "correlation")
 """What an event may say besides its text."""
-LOGGERS = ("steelyard", "uvicorn", "granian")
+LOGGERS = ("steelyard", "uvicorn", "granian", "opentelemetry")
 LONGEST = 4000
 """Characters of a text; a field has at most `LONGEST_FIELD`."""
 LONGEST_FIELD = 200
