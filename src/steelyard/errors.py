@@ -6,7 +6,8 @@
     │   ├── ModelError                       the model file or object
     │   ├── DataError                        the validation data
     │   ├── BundleError                      a bundle that is missing, changed or unreadable
-    │   └── UnknownModel                     a request for a model, or version, that is not served
+    │   ├── UnknownModel                     a request for a model, or version, that is not served
+    │   └── Diverged                         the loss of a training run was lost
     ├── RequirementsNotMet          exit 3   no candidate meets the requirements
     ├── CandidateFailure            (kept)   one candidate could not be built or run; the search goes on
     ├── RequestFailure              (kept)   one request could not be served; the server goes on
@@ -62,6 +63,10 @@ class BundleError(InputError):
 
 class UnknownModel(InputError):  # noqa: N818 - said of what was asked for
     """No model of this name, or not in this version, is served."""
+
+
+class Diverged(InputError):  # noqa: N818 - it is what training did
+    """The loss is no number any longer, or grew far beyond where it began: it needs another rate, or cleaner data."""
 
 
 class RequirementsNotMet(SteelyardError):  # noqa: N818 - it is an outcome, not a fault

@@ -1,0 +1,72 @@
+"""What a training run was, epoch by epoch."""
+
+from __future__ import annotations
+
+from steelyard.records.base import Record
+from steelyard.records.machine import Machine
+from steelyard.records.recipe import Recipe
+
+
+class Epoch(Record):
+    """Once through the training part."""
+
+    number: int
+    """From 1."""
+    steps: int
+    loss: float
+    """Mean over the items, while they were learnt from."""
+    validation_loss: float | None
+    validation: float | None
+    """The recipe's metric on the validation part; None without one."""
+    rate: float
+    """Learning rate at the end, of the first group of weights."""
+    seconds: float
+
+
+class PrivacySpent(Record):
+    """The guarantee of differential privacy that a run kept."""
+
+    epsilon: float
+    delta: float
+    noise: float
+    """Deviation of the noise, in norms of one item's gradient."""
+
+
+class DataTold(Record):
+    """What was learnt from."""
+
+    name: str
+    sha256: str
+    """Of all items and targets, as they were read."""
+    items: dict[str, int]
+    """By part: training, validation, test."""
+    classes: tuple[str, ...]
+    prepared: tuple[str, ...] = ()
+    """What each step of the preparation found and did, as sentences."""
+    leaks: tuple[str, ...] = ()
+    """What was found to stand on both sides of the split."""
+    licence: str = ""
+    source: str = ""
+
+
+class Run(Record):
+    """A finished training run."""
+
+    recipe: Recipe
+    data: DataTold
+    network: str
+    parameters: int
+    metric: str
+    lower_is_better: bool
+    epochs: tuple[Epoch, ...]
+    kept: int
+    """Number of the epoch whose weights were kept."""
+    stopped: str
+    """Why it ended, as a sentence."""
+    versions: dict[str, str]
+    machine: Machine
+    processes: int
+    seconds: float
+    """Of the loop alone, over all interruptions."""
+    cpu_seconds: float
+    privacy: PrivacySpent | None = None

@@ -1,0 +1,114 @@
+"""A trained network becomes a folder to be judged, weighed and served: ONNX, the data of its test, what is known.
+
+The file is held against the network before it is handed on: on raw items of the test, through ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from steelyard.datasets.examples import Examples
+from steelyard.errors import ModelError, UsageError
+from steelyard.models.torch_module import export_module
+from steelyard.preparation.plain import Tokens
+from steelyard.preparation.steps import apply_all, prepared_to_json
+from steelyard.records.base import to_json
+from steelyard.train.ready import RawInputs, raw_inputs, ready
+
+if TYPE_CHECKING:
+    from steelyard.train.trained import Trained
+
+MODEL, RUN, EVALUATION, PREPARATION = "model.onnx", "run.json", "evaluation.json", "preparation.json"
+TEST, TEST_TABLE, TOKENIZER, SETTINGS = "test.npz", "test.csv", "tokenizer.json", "steelyard.toml"
+CHECKED = 64
+"""Items by which the file is held against the network."""
+TOLERANCE = 1e-3
+"""Of the largest magnitude in any answer, or of 1."""
+
+
+def export(trained: Trained, folder: Path) -> Path:
+    """Write everything into `folder`, which is made. Returns the path of the model.
+
+    Raises UsageError for a folder that holds other things, ModelError when the file answers otherwise than the network.
+    """
+    _check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = next(part for part in map(trained.part, ("test", "validation", "training")) if len(part))
+    prepared = apply_all(trained.data.prepared, raw)
+    inputs = raw_inputs(raw, prepared)
+    module = ready(trained.network, trained.data.prepared, raw, prepared).eval()
+    sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in inputs.arrays)
+    model = export_module(module, sample, folder / MODEL, input_names=inputs.names, dynamic_shapes=inputs.varies)
+    verify(model, trained, raw.take(np.arange(min(CHECKED, len(raw)))))
+    for name, content in (_test(inputs, raw) | _words(trained)).items():
+        (folder / name).write_bytes(content)
+    return model
+
+
+def verify(model: Path, trained: Trained, raw: Examples) -> None:
+    """Raises ModelError when the file and the network answer differently."""
+    import onnxruntime
+
+    inputs = raw_inputs(raw, apply_all(trained.data.prepared, raw))
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    told = np.asarray(session.run(None, dict(zip(inputs.names, inputs.arrays, strict=True)))[0])
+    expected = trained.outputs(raw)
+    most = float(np.abs(told - expected).max()) if len(raw) else 0.0
+    if not most <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelError(f"the exported model's answers differ from the network's by up to {most:.3g}")
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_dir():
+        others = sorted(each.name for each in folder.iterdir() if each.name not in _ALLOWED)
+        if others and not (folder / MODEL).exists():
+            raise UsageError(f"{folder} holds other things ({', '.join(others[:3])})", "name another folder with --out")
+
+
+_ALLOWED = {
+    MODEL, RUN, EVALUATION, PREPARATION, TEST, TEST_TABLE, TOKENIZER, SETTINGS, "README.md", "report.html",
+    "checkpoint.safetensors",
+}  # fmt: skip
+
+
+def _test(inputs: RawInputs, raw: Examples) -> dict[str, bytes]:
+    """The items of the test and their targets, as `steelyard weigh` takes them."""
+    if "text" in raw.inputs:
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows(
+            [("text", "label"), *zip(raw.inputs["text"], raw.targets.tolist(), strict=True)]
+        )
+        return {TEST_TABLE: lines.getvalue().encode()}
+    packed = io.BytesIO()
+    arrays = dict(zip(inputs.names, inputs.arrays, strict=True))
+    np.savez(packed, allow_pickle=False, **arrays, labels=raw.targets)
+    return {TEST: packed.getvalue()}
+
+
+def _words(trained: Trained) -> dict[str, bytes]:
+    """What is told in text files."""
+    steps = (step for each in trained.data.prepared.serving.values() for step in each)
+    tokenizer = next((step for step in steps if isinstance(step, Tokens)), None)
+    words = {
+        RUN: to_json(trained.run, indent=2),
+        PREPARATION: prepared_to_json(trained.data.prepared),
+        SETTINGS: _settings(trained, tokenizer).encode(),
+    }
+    return words if tokenizer is None else words | {TOKENIZER: tokenizer.tokenizer.encode()}
+
+
+def _settings(trained: Trained, tokenizer: Tokens | None) -> str:
+    """`steelyard weigh` in the folder needs no more than its requirements."""
+    metric = "accuracy" if trained.classes else "mse"
+    source = TEST if tokenizer is None else TEST_TABLE
+    text = "" if tokenizer is None else f'text = "text"\ntokenizer = "{TOKENIZER}"\nmax_tokens = {tokenizer.length}\n'
+    return (
+        "# `steelyard weigh --p95 5ms` in this folder weighs the model on its test.\n"
+        f'model = "{MODEL}"\nmetric = "{metric}"\n\n[data]\nsource = "{source}"\n{text}'
+    )

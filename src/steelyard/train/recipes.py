@@ -1,0 +1,133 @@
+"""Recipes as TOML: read strictly, so that a misspelt word is told and not ignored. No torch."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steelyard.errors import UsageError
+from steelyard.records.recipe import DataChoice, Privacy, Recipe, Training
+from steelyard.records.spelling import did_you_mean
+
+CHOICES = ("balance", "network", "loss", "optimiser", "schedule")
+"""Tables of one name and its options."""
+LISTS = ("prepare", "augment")
+"""Lists of such tables."""
+RECORDS: Mapping[str, type[Training | Privacy]] = {"training": Training, "privacy": Privacy}
+TOP = ("name", "seed")
+SHIPPED = files("steelyard") / "assets" / "recipes"
+
+
+def names() -> list[str]:
+    """The recipes that come with Steelyard."""
+    return sorted(each.name.removesuffix(".toml") for each in SHIPPED.iterdir() if each.name.endswith(".toml"))
+
+
+def text_of(recipe: str) -> tuple[str, str]:
+    """The TOML of a recipe, and where it stands: a file, or the name of one that comes with Steelyard."""
+    path = Path(recipe).expanduser()
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), recipe
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{recipe} cannot be read: {error}", "a recipe is a TOML file") from error
+    if recipe in names():
+        return (SHIPPED / f"{recipe}.toml").read_text(encoding="utf-8"), recipe
+    raise UsageError(f"there is no recipe {recipe}", f"give a TOML file, or one of: {', '.join(names())}")
+
+
+def read(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a file or name; `changes`: `{"training.epochs": 3}`. Raises UsageError for what is wrong in it."""
+    text, where = text_of(recipe)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is no TOML: {error}", "see the guide to training") from error
+    for name, value in (changes or {}).items():
+        _put(content, name.split("."), value, name)
+    content.setdefault("name", Path(where).stem)
+    return parsed(content, where)
+
+
+def parsed(content: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe that these tables say. Raises UsageError for a key that is unknown or a value that does not fit."""
+    _check_keys(content, (*TOP, "data", *CHOICES, *LISTS, *RECORDS), where, "")
+    for needed in ("data", "network"):
+        if needed not in content:
+            raise UsageError(f"{where} has no table [{needed}]", f"add [{needed}] with a name")
+    words: dict[str, Any] = {name: content[name] for name in TOP if name in content}
+    words["data"] = _data(_table(content, "data", where), where)
+    words |= {name: _chosen(_table(content, name, where), where, name) for name in CHOICES if name in content}
+    words |= {name: _every(content[name], where, name) for name in LISTS if name in content}
+    words |= {
+        name: _record(_table(content, name, where), kind, where, name)
+        for name, kind in RECORDS.items()
+        if name in content
+    }
+    return _converted(words, Recipe, where)
+
+
+def _data(table: Mapping[str, Any], where: str) -> Any:
+    """A data set by name; or one's own, whose words are checked by whoever reads it."""
+    known = DataChoice.__struct_fields__
+    said = {key.replace("-", "_"): value for key, value in table.items()}
+    own = {key: value for key, value in said.items() if key not in known}
+    if "name" in said and own:
+        raise UsageError(
+            f"{where} has an unknown setting [data] {next(iter(own))}", did_you_mean(next(iter(own)), known)
+        )
+    if "name" not in said and "source" not in own:
+        raise UsageError(f"{where}: [data] has neither a name nor a source", 'name = "mnist", or source = "table.csv"')
+    return {key: value for key, value in said.items() if key in known} | {"own": own}
+
+
+def _chosen(table: Mapping[str, Any], where: str, name: str) -> Any:
+    if not isinstance(table.get("name"), str):
+        raise UsageError(f"{where}: [{name}] has no name", f'[{name}] needs name = "…"')
+    options = {key.replace("-", "_"): value for key, value in table.items() if key != "name"}
+    return {"name": table["name"], "options": options}
+
+
+def _every(tables: Any, where: str, name: str) -> Any:
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise UsageError(f"{where}: {name} is a list of tables", f'[[{name}]]\nname = "…"')
+    return [_chosen(each, where, name) for each in tables]
+
+
+def _record(table: Mapping[str, Any], kind: type[Training | Privacy], where: str, name: str) -> Any:
+    said = {key.replace("-", "_"): value for key, value in table.items()}
+    _check_keys(said, kind.__struct_fields__, where, f"[{name}] ")
+    return said
+
+
+def _table(content: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    table = content[name]
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: {name} is a table, got {table!r}", f"[{name}]")
+    return table
+
+
+def _check_keys(said: Mapping[str, Any], known: tuple[str, ...], where: str, table: str) -> None:
+    wrong = next((key for key in said if key not in known), None)
+    if wrong is not None:
+        raise UsageError(f"{where} has an unknown setting {table}{wrong}", did_you_mean(wrong, known))
+
+
+def _converted(words: Mapping[str, Any], kind: type[Recipe], where: str) -> Recipe:
+    try:
+        return msgspec.convert(words, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{where}: {error}", "see the guide to training for what each setting takes") from error
+
+
+def _put(content: dict[str, Any], path: list[str], value: Any, told: str) -> None:
+    for table in path[:-1]:
+        content = content.setdefault(table, {})
+        if not isinstance(content, dict):
+            raise UsageError(f"{told}: '{table}' is no table of the recipe", "for example training.epochs=3")
+    content[path[-1]] = value

@@ -1,0 +1,70 @@
+"""One step: a batch goes through the network, what it got wrong goes back through the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from steelyard.errors import Diverged
+from steelyard.networks.losses import Loss
+from steelyard.train.items import Items
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Augment = Callable[[Items, torch.Generator], Items]
+"""Changes a batch as the recipe says; draws from the generator alone."""
+
+
+class Stepper(Protocol):
+    """How the weights learn from a batch."""
+
+    def step(self, batch: Items) -> float:
+        """Learn from it. Returns the mean loss over its items, as it was before."""
+
+
+class PlainStepper:
+    """The loss's gradient, clipped if so wanted, to the optimiser."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: torch.nn.Module,
+        loss: Loss,
+        optimiser: torch.optim.Optimizer,
+        clip: float | None = None,
+    ) -> None:
+        self._fabric = fabric
+        self._network = network
+        self._loss = loss
+        self._optimiser = optimiser
+        self._clip = clip
+
+    def step(self, batch: Items) -> float:
+        """See `Stepper`. Raises Diverged before the weights take harm."""
+        loss = self._loss(self._network(*batch.inputs), batch.targets)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise Diverged(f"the loss is {value}", self._hint(batch))
+        self._fabric.backward(loss)
+        if self._clip is not None:
+            self._fabric.clip_gradients(self._network, self._optimiser, max_norm=self._clip, error_if_nonfinite=False)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        return value
+
+    def _hint(self, batch: Items) -> str:
+        """What is most likely to blame."""
+        for number, each in enumerate(batch.inputs):
+            if each.is_floating_point() and not torch.isfinite(each).all():
+                return (
+                    f"input {number} of the batch holds values that are no finite numbers: clean the data ([[prepare]])"
+                )
+        if batch.targets.is_floating_point() and not torch.isfinite(batch.targets).all():
+            return "targets of the batch are no finite numbers: clean the data ([[prepare]])"
+        rate = self._optimiser.param_groups[0]["lr"]
+        clip = "" if self._clip is not None else ", [training] clip = 1.0, or [schedule] with a longer warm_up"
+        return f"try [optimiser] rate = {rate / 10:.2g} (it was {rate:.2g}){clip}"
