@@ -15,6 +15,11 @@ fastest's loss, at most 1 % violations at CV 4, no answer below the quality floo
 the same figures on every machine. Exit status: the number of targets missed. Needs STEELYARD_DATA.
 
     python benchmarks/bench_balance.py [--peaks 2 2.5] [--seed 1] [--rivals]      about a minute
+
+With --live the same is measured on `steelyard serve` and not simulated, see `balance/live.py`: the model is weighed
+(once, where --work names a folder), and the ladder that the plan names is held against each of its rungs alone.
+
+    python benchmarks/bench_balance.py --live [--work FOLDER] [--model efficientnet] [--seconds 45] [--rounds 1]
 """
 
 from __future__ import annotations
@@ -24,46 +29,20 @@ import os
 import sys
 from pathlib import Path
 
+from balance import live
 from balance.days import Day, Known, days, efficientnet, lstm
 from balance.rivals import ByBacklog, ByRate, Rival, SlackFit
+from balance.targets import in_hindsight, loss, missed, verdict
 
 from steelyard.arrivals import Floats
-from steelyard.simulation import Outcome, replay, static
+from steelyard.simulation import replay, static
 from steelyard.switching import Controller
 
 MIRROR = Path(os.environ.get("STEELYARD_DATA", "data"))
-FEWER, LOSS, LATE = 10.0, 0.5, 0.01
-ALIKE = 0.001
 HEAD = (
     "| ladder, day, peak | requests | violations | most accurate | fastest | best static | loss | best static's | "
     "shares | switches a batch | targets |"
 )
-
-
-def loss(of: Known, quality: float) -> float:
-    """0: the most accurate answered everything; 1: the fastest did."""
-    best, worst = of.ladder.rungs[0].quality, of.ladder.rungs[-1].quality
-    return (best - quality) / (best - worst)
-
-
-def in_hindsight(statics: list[Outcome]) -> int:
-    """The rung that one should have chosen."""
-    fewest = min(outcome.violations for outcome in statics)
-    return next(rung for rung, outcome in enumerate(statics) if outcome.violations <= fewest + ALIKE)
-
-
-def missed(of: Known, day: str, switching: Outcome, statics: list[Outcome]) -> list[str]:
-    """The targets that were."""
-    told = []
-    if switching.violations * FEWER > statics[0].violations:
-        told.append(f"{FEWER:g}× fewer")
-    if loss(of, switching.quality) >= LOSS:
-        told.append("loss")
-    if "gamma" in day and switching.violations > LATE:
-        told.append("1 % at CV 4")
-    if any(count and rung.quality < of.floor for count, rung in zip(switching.answered, of.ladder.rungs, strict=True)):
-        told.append("floor")
-    return told
 
 
 def row(of: Known, day: str, peak: float, times: Floats) -> int:
@@ -73,7 +52,7 @@ def row(of: Known, day: str, peak: float, times: Floats) -> int:
     best = in_hindsight(statics)
     misses = missed(of, day, switching, statics)
     is_asked = not day.startswith("long")
-    verdict = "met" if not misses else "missed: " + ", ".join(misses)
+    told = verdict(misses)
     fewer = statics[0].violations / max(switching.violations, 1e-9)
     cells = [
         f"{of.name}, {day}, {peak:g}×",
@@ -86,7 +65,7 @@ def row(of: Known, day: str, peak: float, times: Floats) -> int:
         f"{loss(of, of.ladder.rungs[best].quality):.2f}",
         " ".join(f"{share:.0%}" for share in switching.shares),
         f"{switching.switches / switching.batches:.2f}",
-        verdict if is_asked else f"not asked ({verdict})",
+        told if is_asked else f"not asked ({told})",
     ]
     print(f"| {' | '.join(cells)} |", flush=True)
     return len(misses) if is_asked else 0
@@ -131,7 +110,16 @@ def main() -> None:
     parser.add_argument("--peaks", type=float, nargs="+", default=[2.0, 2.5], help="Over what the first rung carries.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rivals", action="store_true", help="Also other ways to switch.")
+    parser.add_argument("--live", action="store_true", help="On a real server of this machine.")
+    parser.add_argument("--model", default="efficientnet", help="Of --live: one of `jobs.JOBS`.")
+    parser.add_argument("--work", type=Path, help="Of --live: keep what was weighed there, and go on from it.")
+    parser.add_argument("--within", default="10min", help="Of --live: for the weighing.")
+    parser.add_argument("--seconds", type=float, default=45.0, help="Of --live: of each day.")
+    parser.add_argument("--rounds", type=int, default=1, help="Of --live: each server has its turn so often.")
     asked = parser.parse_args()
+    if asked.live:
+        told = live.Asked(asked.model, asked.within, asked.seconds, asked.rounds, asked.seed)
+        sys.exit(live.main(told, asked.work))
     ladders, named = [efficientnet(), lstm()], days(MIRROR)
     for of in ladders:
         print(f"{of.name}: the rungs carry {', '.join(f'{rate:,.0f}' for rate in of.carries)} requests/s\n")

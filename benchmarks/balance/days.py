@@ -98,9 +98,9 @@ def trace_day(of: Known, pattern: Arrivals, peak: float, rng: np.random.Generato
     return arrival_times(msgspec.structs.replace(pattern, step_s=STRETCH * bound_s), rate, count, bound_s, rng)
 
 
-def step_day(of: Known, peak: float, rng: np.random.Generator) -> Floats:
-    """Twice: low, then the peak, then low again."""
-    lasts, times, began = STEP * of.ladder.bound_s, [], 0.0
+def step_day(of: Known, peak: float, rng: np.random.Generator, lasts_s: float = 0.0) -> Floats:
+    """Twice: low, then the peak, then low again; each for so long."""
+    lasts, times, began = lasts_s or STEP * of.ladder.bound_s, [], 0.0
     for height in (LOW, peak, LOW) * 2:
         count = rng.poisson(height * of.carries[0] * lasts)
         times.append(began + np.sort(rng.random(count)) * lasts)

@@ -83,7 +83,7 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
             weighing = searched_now(weighing, job, complete=result.figures.complete)
             ledger.remember(subject.key, to_json(weighing).decode(), machine.fingerprint)
             plan = _plan(job, weighing, result)
-            bundle = _bundle(plan, bench, out)
+            bundle = bundle_of(plan, bench, out)
         return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
 
 
@@ -228,7 +228,7 @@ def _plan(job: Job, weighing: Weighing, result: Result) -> Plan:
     )
 
 
-def _bundle(plan: Plan, bench: Workbench, out: Path) -> Bundle:
+def bundle_of(plan: Plan, bench: Workbench, out: Path) -> Bundle:
     """The plan with the artefacts of front and ladder, and of the reference, which `check` measures against."""
     kept = {*plan.front, *plan.ladder, bench.reference.id}
     candidates = [c for c in bench.subject.candidates() if c.id in kept]
