@@ -151,7 +151,7 @@ def bundle_at(given: Path | None, bound_ms: float, folder: Path) -> Bundle:
     told = words("efficientnet") | {"latency": f"p95={bound_ms:g}ms", "limit": PICTURES}
     try:
         return bundle_of(told, CANDIDATE.format(precision="bf16"), folder)
-    except ValueError:  # a processor without bf16
+    except LookupError:  # a processor without bf16
         return bundle_of(told, CANDIDATE.format(precision="f32"), folder)
 
 

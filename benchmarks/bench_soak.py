@@ -37,7 +37,7 @@ from servers import free_port, running, tree
 CANDIDATE = "original.onnxruntime.f32.t1s2b32"
 SERVED = "m"
 BOUND_S = 0.02
-LADDER = tuple(share / 100 for share in range(100, 25, -5))
+LADDER = tuple(share / 100 for share in range(100, 0, -5))
 LOOK_S = 2.0
 FEWEST, STRETCH_S = 5, 60.0
 MOST_GROWTH = 0.01

@@ -36,13 +36,13 @@ EFFORT = 0.5
 def bundle_of(told: Mapping[str, Any], wanted: str, folder: Path) -> Bundle:
     """The bundle in `folder`, made of this candidate (its id) of the job that the words tell (see `jobs`).
 
-    Raises ValueError when there is no such candidate.
+    Raises LookupError when there is no such candidate, ValueError when it does not keep the job's requirements.
     """
     ordered = order.job(told)
     with opened(ordered, folder / "work") as (bench, subject):
         candidate = next((one for one in subject.candidates() if one.id == wanted), None)
         if candidate is None:
-            raise ValueError(f"there is no candidate {wanted} among {[one.id for one in subject.candidates()]}")
+            raise LookupError(f"there is no candidate {wanted} among {[one.id for one in subject.candidates()]}")
         bench.subject = Part(subject, [candidate])
         weighing = msgspec.structs.replace(weighing_of(ordered, subject, subject.machine), candidates=(candidate,))
         plan = decide(
@@ -54,6 +54,8 @@ def bundle_of(told: Mapping[str, Any], wanted: str, folder: Path) -> Bundle:
             version=VERSION,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
+        if plan.chosen is None:
+            raise ValueError(f"{plan.summary} Is the machine busy?")
         return write_bundle(plan, "", {candidate.variant: bench.built_folder(candidate)}, folder / "bundle")
 
 

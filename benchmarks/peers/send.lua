@@ -1,8 +1,6 @@
 -- wrk sends the body in the file named first after "--", with the headers that follow as NAME:VALUE,
 -- and tells at the end what it saw as one line of JSON (latencies in microseconds).
 
-local standard = wrk.init
-
 function init(args)
    local file = assert(io.open(args[1], "rb"))
    wrk.method = "POST"
@@ -12,7 +10,6 @@ function init(args)
       local name, value = args[i]:match("^([^:]+):(.*)$")
       wrk.headers[name] = value
    end
-   standard(args)
 end
 
 function done(summary, latency, requests)

@@ -35,7 +35,7 @@ def is_there() -> bool:
 
 
 def run(ask: Ask, port: int, connections: int, seconds: float) -> Rate:
-    """Send this request over and over, each connection as soon as it was answered."""
+    """Send this request over and over, each connection as soon as it was answered. Raises RuntimeError when it fails."""
     whole = max(1, round(seconds))  # wrk takes whole seconds
     with tempfile.NamedTemporaryFile() as body:
         Path(body.name).write_bytes(ask.body)
@@ -43,9 +43,11 @@ def run(ask: Ask, port: int, connections: int, seconds: float) -> Rate:
         headers = [f"{name}:{value}" for name, value in ask.headers.items()]
         command = ["wrk", "-t1", f"-c{connections}", f"-d{whole}s", "-s", str(SCRIPT), url, "--", body.name, *headers]
         begun, before = time.monotonic(), os.times()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         took, after = time.monotonic() - begun, os.times()
+    if done.returncode:
+        raise RuntimeError(f"wrk ended with status {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     told = json.loads(done.stdout.splitlines()[-1])
     used = after.children_user + after.children_system - before.children_user - before.children_system
     good = told["requests"] - told["failed"]
-    return Rate(good / told["seconds"], told["p50"] / 1000, told["p99"] / 1000, told["failed"], used / took)
+    return Rate(good / told["seconds"], told["p50"] / 1000, told["p99"] / 1000, told["failed"], max(0.0, used / took))
