@@ -35,7 +35,7 @@ def is_there() -> bool:
 
 
 def run(ask: Ask, port: int, connections: int, seconds: float) -> Rate:
-    """Send this request over and over, each connection as soon as it was answered. Raises RuntimeError when it fails."""
+    """Send this request over and over, each connection as soon as it was answered. Raises RuntimeError on failure."""
     whole = max(1, round(seconds))  # wrk takes whole seconds
     with tempfile.NamedTemporaryFile() as body:
         Path(body.name).write_bytes(ask.body)
