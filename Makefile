@@ -16,6 +16,12 @@ $(VENV)/full.done: pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,keras,sklearn,tables,text,postgres,ray,mlflow,bench,dev]'
 	@touch $@ $(VENV)/core.done
 
+# Where they cannot be installed (a newer Python, another system), their tests are skipped.
+$(VENV)/clients.done: tests/clients/requirements.txt
+	test -x $(VENV)/clients/bin/python || $(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --requirement $< \
+		&& touch $@ || echo "Triton's clients cannot be installed here: their tests are skipped"
+
 setup: $(VENV)/full.done  ## the full environment, for developers
 
 demo: $(VENV)/core.done  ## weigh a real network on real data (core only)
@@ -27,7 +33,7 @@ check: setup  ## style, strict types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check and all tests
+test: check $(VENV)/clients.done  ## check and all tests
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: setup  ## every benchmark, one after the other
