@@ -543,7 +543,7 @@ def test_every_call_needs_the_token_but_those_of_watchers(guarded: Client) -> No
             assert failure.value.code() == Code.UNAUTHENTICATED, name
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", " Bearer"])
 def test_with_the_token_all_is_told(guarded: Client, scheme: str) -> None:
     metadata = (("authorization", f"{scheme} {TOKEN}"),)
     assert guarded.ask("ServerMetadata", metadata=metadata).name == "steelyard"

@@ -61,7 +61,7 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if len(came) != 1:
             return False
         value = came[0].encode() if isinstance(came[0], str) else came[0]
-        scheme, _, given = value.partition(b" ")
+        scheme, _, given = value.strip().partition(b" ")
         return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
 
 
