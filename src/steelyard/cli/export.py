@@ -16,12 +16,16 @@ class To(StrEnum):
 
     docker = "docker"
     kserve = "kserve"
+    ray_serve = "ray-serve"
 
 
 def export_command(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
     to: Annotated[
-        To, typer.Option("--to", help="docker: an image; kserve: an image and an InferenceService.")
+        To,
+        typer.Option(
+            "--to", help="docker: an image; kserve: an image and an InferenceService; ray-serve: an application."
+        ),
     ] = To.docker,
     out: Annotated[Path, typer.Option(help="An empty folder, or one that is not there yet.")] = Path("export"),
     name: Annotated[str, typer.Option(help="Of the model; that of its file unless said.")] = "",
