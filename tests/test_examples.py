@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("examples")
 
 
+def program(name: str, arguments: str) -> str:
+    return f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import {name}; {name}.main({arguments})"
+
+
 def run(place: Path, name: str, arguments: str = "") -> str:
-    program = f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import {name}; {name}.main({arguments})"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=place, capture_output=True, text=True, timeout=500, check=False
-    )
+    command = [sys.executable, "-c", program(name, arguments)]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -35,6 +38,28 @@ def test_weigh_mnist_and_decide_again(place: Path) -> None:
     replicas = [int(line.split()[1].replace(",", "")) for line in decided[1:]]
     assert replicas == sorted(replicas)
     assert replicas[-1] > replicas[0]
+    pytest.importorskip("fastapi")
+    check_mounted(place)
+
+
+def check_mounted(place: Path) -> None:
+    """A server on a port that was free, from its start to its end."""
+    command = [sys.executable, "-c", program("mount_in_fastapi", "port=0")]
+    with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stderr is not None
+            told = next(line for line in running.stderr if "http://" in line or not line)
+            at = told[told.index("http://") :].split()[0]
+            for path, expected in (
+                ("/", b"/models/v2/models"),
+                ("/models/v2/models", b"mnist_cnn"),
+                ("/models/live", b"<html"),
+            ):
+                with urllib.request.urlopen(f"{at}{path}", timeout=60) as answer:  # noqa: S310
+                    assert expected in answer.read()
+        finally:
+            running.terminate()
+        assert "Application shutdown complete" in running.stderr.read()
 
 
 def test_weigh_torch_module(place: Path) -> None:
