@@ -39,6 +39,7 @@ from steelyard.cli.formats import Format
 from steelyard.cli.load import load_command
 from steelyard.cli.replay import replay_command
 from steelyard.cli.serve import serve_command
+from steelyard.cli.train import train_command
 from steelyard.errors import SteelyardError
 from steelyard.version import VERSION
 
@@ -256,6 +257,7 @@ def report(
 
 
 app.command("serve")(serve_command)
+app.command("train")(train_command)
 app.command("load")(load_command)
 app.command("export")(export_command)
 app.command("replay")(replay_command)

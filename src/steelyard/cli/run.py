@@ -49,6 +49,11 @@ def weigh(flags: dict[str, Any], config: Path | None, form: str) -> NoReturn:
     _weigh(order.job(collect(flags, config).words), form)
 
 
+def weigh_settled(words: dict[str, Any], form: str) -> NoReturn:
+    """The same with settings that were collected elsewhere."""
+    _weigh(order.job(words), form)
+
+
 def _weigh(job: Job, form: str) -> NoReturn:
     console = error_console()
     with stoppable(console) as stop, progress(console, job.within_s, form == "quiet") as on_event:

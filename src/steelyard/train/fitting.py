@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,33 +46,40 @@ def fit(
     *,
     folder: Path | None = None,
     watch: Watch | None = None,
+    stop: threading.Event | None = None,
     fabric: Fabric | None = None,
 ) -> Trained:
     """Train the recipe's network on its data, or on `data`.
 
     With a `folder` checkpoints are kept in it, and a run that was interrupted goes on where it was, exactly.
-    `fabric`: where and on how many processes; one process on this machine unless given.
+    Once `stop` is set, the step under way is the last. `fabric`: where and on how many processes; as torchrun says, or
+    one process on this machine, unless given.
 
     Raises UsageError for a recipe that makes no sense, DataError for data that cannot be learnt from, Diverged when the
-    loss is lost.
+    loss is lost, Interrupted when it was stopped.
     """
     examples = read(recipe.data) if data is None else data
     recipe = with_default_steps(recipe, examples)
     prepared = prepare(recipe, examples)
-    fabric = fabric or one_process(recipe)
+    fabric = fabric or fabric_of(recipe)
     network = seeded_network(recipe, prepared)
-    task = task_of(recipe, prepared, network, fabric, watch or Nobody(), folder)
+    task = task_of(recipe, prepared, network, fabric, watch or Nobody(), folder, stop or threading.Event())
     learnt = Loop(fabric, task).run()
     network.eval()
     return Trained(network, prepared, run_of(recipe, prepared, network, learnt, task.metric, fabric))
 
 
-def one_process(recipe: Recipe) -> Fabric:
-    """Everything in this process, on the processor or on one GPU."""
+def fabric_of(recipe: Recipe) -> Fabric:
+    """This process alone, on the processor or on one GPU; or all those that torchrun started."""
     from lightning_fabric import Fabric
 
-    precision = "bf16-mixed" if recipe.training.precision == "bf16" else "32-true"
-    return Fabric(accelerator="auto", devices=1, precision=cast("Any", precision))
+    precision = cast("Any", "bf16-mixed" if recipe.training.precision == "bf16" else "32-true")
+    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if world == 1:
+        return Fabric(accelerator="auto", devices=1, precision=precision)
+    fabric = Fabric(accelerator="auto", strategy="ddp", devices=local, num_nodes=world // local, precision=precision)
+    fabric.launch()
+    return fabric
 
 
 def seeded_network(recipe: Recipe, data: Prepare) -> torch.nn.Module:
@@ -81,7 +90,13 @@ def seeded_network(recipe: Recipe, data: Prepare) -> torch.nn.Module:
 
 
 def task_of(
-    recipe: Recipe, data: Prepare, network: torch.nn.Module, fabric: Fabric, watch: Watch, folder: Path | None
+    recipe: Recipe,
+    data: Prepare,
+    network: torch.nn.Module,
+    fabric: Fabric,
+    watch: Watch,
+    folder: Path | None,
+    stop: threading.Event,
 ) -> Task:
     """All that the loop needs."""
     terms = recipe.training
@@ -110,6 +125,7 @@ def task_of(
         augment=augment_of(recipe),
         watch=watch,
         checkpoint=None if folder is None else folder / CHECKPOINT,
+        stop=stop,
     )
 
 

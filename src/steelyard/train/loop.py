@@ -7,6 +7,7 @@ the same recipe makes the same steps, however many take part.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 import torch
 
-from steelyard.errors import Diverged
+from steelyard.errors import Diverged, Interrupted
 from steelyard.metrics import Metric
 from steelyard.networks import schedules
 from steelyard.networks.ema import WeightAverage
@@ -63,6 +64,8 @@ class Task:
     augment: Augment | None = None
     watch: Watch = field(default_factory=Nobody)
     checkpoint: Path | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Once it is set, what was learnt is kept and the run is over. Over several processes, after the epoch."""
 
 
 @dataclass
@@ -134,7 +137,16 @@ class Loop:
             if self._fabric.is_global_zero:
                 task.watch.step(course.epoch + 1, course.step, steps, loss)
             self._save_now_and_then()
+            if self._fabric.world_size == 1:
+                self._end_when_told()
         self._end_epoch(steps, course.loss_sum / max(len(order), 1))
+
+    def _end_when_told(self) -> None:
+        course, hint = self._course, "the same command goes on from there" if self._task.checkpoint else ""
+        if self._fabric.broadcast(self._task.stop.is_set()):
+            self._save()
+            where = f"in epoch {course.epoch + 1}" if course.step else f"after epoch {course.epoch}"
+            raise Interrupted(f"stopped {where}", hint)
 
     def _step(self, rows: torch.Tensor, done: float) -> float:
         """The mean loss over these rows of the training part."""
@@ -175,6 +187,7 @@ class Loop:
         course.stopped = self._reason_to_stop(epoch.number, goes_on)
         course.seconds += time.monotonic() - began
         self._save()
+        self._end_when_told()
 
     def _validated(self) -> dict[str, float | None]:
         """By the leading process, with the averaged weights where there are any."""

@@ -1,0 +1,156 @@
+"""What `steelyard train` does. Imported only once it runs, so that `--help` stays instant."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from steelyard import datasets, numbers
+from steelyard.cli.progress import error_console, stoppable
+from steelyard.errors import UsageError
+from steelyard.loop import training
+from steelyard.networks.table import NETWORKS
+from steelyard.records.base import to_json
+from steelyard.records.training import Epoch
+from steelyard.train import recipes
+
+
+class Bar:
+    """Shows steps and epochs on a terminal. See `steelyard.train.progress.Watch`."""
+
+    def __init__(self, bar: Progress, epochs: int) -> None:
+        self._bar = bar
+        self._epochs = epochs
+        self._task = bar.add_task("reading", total=None)
+
+    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
+        """One more."""
+        at, total = (epoch - 1) * steps + done, self._epochs * steps
+        told = f"epoch {epoch} of {self._epochs}, loss {loss:.4f}"
+        self._bar.update(self._task, completed=at, total=total, description=told)
+
+    def epoch(self, epoch: Epoch, is_best: bool) -> bool:
+        """A line that stays."""
+        self._bar.console.print(line_of(epoch, is_best), highlight=False)
+        return True
+
+
+class Lines:
+    """A line an epoch, where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
+        """Nothing."""
+
+    def epoch(self, epoch: Epoch, is_best: bool) -> bool:
+        """One line."""
+        self._console.print(line_of(epoch, is_best), highlight=False, soft_wrap=True)
+        return True
+
+
+def line_of(epoch: Epoch, is_best: bool) -> str:
+    """An epoch in a line."""
+    judged = "" if epoch.validation is None else f", validation {epoch.validation:.4f}{' (best)' if is_best else ''}"
+    return f"epoch {epoch.number}: loss {epoch.loss:.4f}{judged}, {numbers.seconds(epoch.seconds)}"
+
+
+def train(
+    recipe: str,
+    out: Path | None,
+    change: list[str],
+    seed: int | None,
+    fresh: bool,
+    weigh: dict[str, Any] | None,
+    form: str,
+) -> None:
+    """Train, tell, weigh if so wanted."""
+    made = recipes.read(recipe, _changes(change, seed))
+    folder = out or Path(f"{made.name}-model")
+    console = error_console()
+    with stoppable(console) as stop, _watched(console, made.training.epochs, form) as watch:
+        trained = training.train(made, folder, fresh=fresh, watch=watch, stop=stop)
+    if form == "json":
+        sys.stdout.write(to_json(trained.run, indent=2).decode() + "\n")
+    elif form == "human":
+        _tell(Console(), trained, folder)
+    if weigh is not None:
+        _weigh(folder, weigh, form)
+
+
+def _changes(change: list[str], seed: int | None) -> dict[str, Any]:
+    words = {}
+    for each in change:
+        name, is_said, value = each.partition("=")
+        if not is_said:
+            raise UsageError(f"--set takes KEY=VALUE, got '{each}'", "for example --set training.epochs=3")
+        words[name.strip()] = value.strip()
+    return training.changes(words) | ({} if seed is None else {"seed": seed})
+
+
+@contextlib.contextmanager
+def _watched(console: Console, epochs: int, form: str) -> Iterator[Any]:
+    if form == "quiet":
+        yield None
+    elif console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            yield Bar(bar, epochs)
+    else:
+        yield Lines(console)
+
+
+def _tell(console: Console, trained: Any, folder: Path) -> None:
+    run = trained.run
+    for sentence in (*run.data.prepared, *(f"[yellow]leak: {leak}[/yellow]" for leak in run.data.leaks)):
+        console.print(f"  {sentence}", highlight=False)
+    console.print(
+        f"[bold]{run.recipe.name}[/bold]: {run.network}, {numbers.count(run.parameters)} parameters; {run.stopped}, "
+        f"epoch {run.kept} was kept; {numbers.seconds(run.seconds)}",
+        highlight=False,
+    )
+    console.print(
+        f"{folder}: model.onnx, and all that belongs to it. Weigh it: cd {folder} && steelyard weigh --p95 5ms"
+    )
+
+
+def _weigh(folder: Path, words: dict[str, Any], form: str) -> None:
+    from steelyard.cli import run
+    from steelyard.cli.settings import collect
+
+    settings = collect(words | {"out": str(folder / "plan")}, folder / "steelyard.toml").words
+    for name in ("model", "data", "tokenizer"):
+        if name in settings:
+            settings[name] = str(folder / str(settings[name]))
+    run.weigh_settled(settings, form)
+
+
+def show_recipe(recipe: str) -> None:
+    """As TOML, to begin one's own from."""
+    sys.stdout.write(recipes.text_of(recipe)[0])
+
+
+def tell_what_there_is(form: str) -> None:
+    """Recipes, data sets, networks."""
+    if form == "json":
+        there = {"recipes": recipes.names(), "data": datasets.NAMES, "networks": list(NETWORKS)}
+        sys.stdout.write(to_json(there, indent=2).decode() + "\n")
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name in recipes.names():
+        table.add_row("recipe", name, recipes.read(name).network.name)
+    for name in datasets.NAMES:
+        table.add_row("data", name, datasets.describe(name).about)
+    for spec in NETWORKS.values():
+        table.add_row("network", spec.name, spec.summary)
+    console = Console()
+    console.print(table)
+    console.print("Begin with one: steelyard train NAME --show > recipe.toml")
