@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,6 +61,15 @@ def mirror() -> Path:
 def models(mirror: Path) -> Path:
     """The folder of real models beside the mirror of the data sets."""
     return mirror.parent / "models"
+
+
+@pytest.fixture
+def alone() -> list[str]:
+    """A network of its own, since Ray opens ports on all addresses."""
+    apart = ["unshare", "--net", "--map-root-user"]
+    if subprocess.run([*apart, "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode:
+        pytest.skip("may not make a network of its own here")
+    return [*apart, "bash", "-c", 'ip link set lo up; exec "$@"', "bash"]
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +47,29 @@ def serving_here(http: Http, read_s: float = 30.0, head_s: float = 10.0, most: i
         assert not thread.is_alive()
 
 
+@contextmanager
+def run_by_uvicorn(application: Any) -> Iterator[uvicorn.Server]:
+    """As `uvicorn app:models` runs it: the lifespan only if the application has one."""
+    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=0, log_config=None))
+
+    def run() -> None:
+        with contextlib.suppress(SystemExit):  # its way to say that the application did not start
+            server.run()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    end = time.monotonic() + PATIENCE_S
+    while not server.started and thread.is_alive():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
 class Connection:
     """A client's connection that is kept."""
 
@@ -53,9 +78,13 @@ class Connection:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status and body."""
+        self.send(method, path, body, **headers)
+        return self.answer()
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> None:
+        """A request whose answer is not waited for."""
         raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         self._connection.request(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
-        return self.answer()
 
     def answer(self) -> tuple[int, Any]:
         """Of a request that was sent."""

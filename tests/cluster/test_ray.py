@@ -20,15 +20,6 @@ from steelyard.ledger import Ledger
 pytest.importorskip("ray", reason="needs the extra ray")
 
 
-@pytest.fixture
-def alone() -> list[str]:
-    """A network of its own, since Ray opens ports on all addresses."""
-    apart = ["unshare", "--net", "--map-root-user"]
-    if subprocess.run([*apart, "ip", "link", "set", "lo", "up"], capture_output=True, check=False).returncode:
-        pytest.skip("may not make a network of its own here")
-    return [*apart, "bash", "-c", 'ip link set lo up; exec "$@"', "bash"]
-
-
 @pytest.mark.slow
 def test_a_node_killed_under_measurement(tmp_path: Path, alone: list[str]) -> None:
     """Ray alone takes ten seconds to start two nodes and to notice that one is gone."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import pytest
@@ -17,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from serving import FakeRepository
-from serving_here import PATIENCE_S, Connection
+from serving_here import Connection, run_by_uvicorn
 from steelyard.errors import BundleError, UsageError
 from steelyard.protocol.asgi import below
 from steelyard.protocol.embedded import Embedded
@@ -44,29 +41,6 @@ class Models:
 
     def close(self) -> None:
         self.closed += 1
-
-
-@contextmanager
-def run_by_uvicorn(application: Any) -> Iterator[uvicorn.Server]:
-    """As `uvicorn app:models` runs it: the lifespan only if the application has one."""
-    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=0, log_config=None))
-
-    def run() -> None:
-        with contextlib.suppress(SystemExit):  # its way to say that the application did not start
-            server.run()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    end = time.monotonic() + PATIENCE_S
-    while not server.started and thread.is_alive():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    try:
-        yield server
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
 
 
 def connected(server: uvicorn.Server) -> Connection:
