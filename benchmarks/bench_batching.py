@@ -23,16 +23,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from fixed import bundle_of
 from jobs import words
 from offered import Offered, highest, requests_of
-from servers import free_port, running, tree
+from servers import cpu_s, free_port, running
 
 from steelyard.bundle import Bundle, read_bundle
 from steelyard.records.engine import Array
@@ -114,14 +112,10 @@ def served(bundle: Path, offline_per_s: float, bound_ms: float, seconds: float) 
         found = highest(port, requests, [share * offline_per_s for share in STEPS], seconds, bound_ms / 1000)
         if found is None:
             return None
-        used, begun = _cpu_s(tree(process)), time.monotonic()
+        used, begun = cpu_s(process), time.monotonic()
         again = highest(port, requests, [found.rate], seconds, bound_ms / 1000) or found
-        cores = (_cpu_s(tree(process)) - used) / (time.monotonic() - begun)
+        cores = (cpu_s(process) - used) / (time.monotonic() - begun)
         return Served(again, cores)
-
-
-def _cpu_s(processes: Sequence[psutil.Process]) -> float:
-    return float(sum(sum(one.cpu_times()[:2]) for one in processes))
 
 
 def tell(before: list[Batches], after: list[Batches], found: Served | None, best: float, cores: int) -> bool:

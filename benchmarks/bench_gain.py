@@ -250,7 +250,7 @@ def main() -> int:
         print(text, flush=True)
         careful.append(careful_gain)
         missed += plain_gain < ASKED[name] or careful_gain < 1
-    mean = statistics.geometric_mean(careful)
+    mean = statistics.geometric_mean(max(gain, 1e-9) for gain in careful)
     print(f"\nover (b), geometric mean: {mean:.2f}×")
     return missed + (mean < 2.5)
 

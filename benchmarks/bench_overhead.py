@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +40,7 @@ from peers import wrk
 from peers.asking import Item
 from peers.contestants import CONTESTANTS, OURS, REQUIREMENTS, Contestant, Setting
 from peers.environments import prepared
-from peers.trying import Work, rates
-from peers.wrk import Rate
+from peers.trying import Measured, Work, rates
 
 CANDIDATE = "original.onnxruntime.f32.t1s2b32"
 CORES = 2
@@ -59,7 +59,7 @@ class Cell(NamedTuple):
     connections: int
 
 
-Found = dict[str, dict[Cell, list[Rate]]]
+Found = dict[str, dict[Cell, list[Measured]]]
 """By contestant."""
 
 
@@ -86,7 +86,7 @@ def best_setting(contestant: Contestant, work: Work, peers: Path) -> Setting | N
     for setting in contestant.settings:
         found = rates(contestant, setting, work, peers, 1)
         if found:
-            means[setting.name] = statistics.geometric_mean(max(rate.per_s, 1e-9) for rate in found.values())
+            means[setting.name] = statistics.geometric_mean(max(one.rate.per_s, 1e-9) for one in found.values())
             print(f"  {work.name} {contestant.name}, {setting.name}: {means[setting.name]:,.0f}/s", file=sys.stderr)
     if not means:
         return None
@@ -102,66 +102,63 @@ def measured(contestants: Sequence[Contestant], work: Work, peers: Path, rounds:
             setting = settings[one.name]
             if setting is None:
                 continue
-            for (form, connections), rate in rates(one, setting, work, peers, seconds).items():
+            for (form, connections), run in rates(one, setting, work, peers, seconds).items():
                 cell = Cell(work.name, form, connections)
-                found.setdefault(f"{one.name} ({setting.name})", {}).setdefault(cell, []).append(rate)
-                told = f"{rate.per_s:,.0f}/s, p50 {rate.p50_ms:.3f} ms"
+                found.setdefault(f"{one.name} ({setting.name})", {}).setdefault(cell, []).append(run)
+                told = f"{run.rate.per_s:,.0f}/s, p50 {run.rate.p50_ms:.3f} ms"
                 print(f"  round {number + 1} {one.name} {cell}: {told}", file=sys.stderr, flush=True)
     return found
 
 
 def table(found: Found) -> list[str]:
     """Lines of the table for docs/benchmarks.md: medians of the rounds, `ours` over each."""
-    lines = ["| work | form | connections | server | req/s | p50 ms | p99 ms | ours over it |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    lines = ["| work | form | connections | server | req/s | p50 ms | p99 ms | server CPU, µs | ours over it |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for cell in sorted({cell for cells in found.values() for cell in cells}):
-        ours = _median(found, OURS[0], cell)
+        ours = of(found, OURS[0], cell)
         for name, cells in found.items():
-            if cell not in cells:
-                lines.append(f"| {cell.work} | {cell.form} | {cell.connections} | {name} | n/a | | | |")
-                continue
-            rate = _middle(cells[cell])
-            ratio = "" if name.startswith(f"{OURS[0]} ") or ours is None else _over(cells[cell], found, cell)
-            lines.append(
-                f"| {cell.work} | {cell.form} | {cell.connections} | {name} | {rate.per_s:,.0f} | {rate.p50_ms:.3f} | "
-                f"{rate.p99_ms:.2f} | {ratio} |"
-            )
+            runs = cells.get(cell, [])
+            figures = f"{_figures(runs)} | {_over(ours, runs)}" if runs else "n/a | | | | "
+            lines.append(f"| {cell.work} | {cell.form} | {cell.connections} | {name} | {figures} |")
     return lines
 
 
-def _over(theirs: list[Rate], found: Found, cell: Cell) -> str:
-    ours = next(cells[cell] for name, cells in found.items() if name.startswith(f"{OURS[0]} "))
-    ratios = [mine.per_s / max(other.per_s, 1e-9) for mine, other in zip(ours, theirs, strict=False)]
-    return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f}–{max(ratios):.2f})"
+def of(found: Found, name: str, cell: Cell) -> list[Measured]:
+    """The runs of a contestant by its name, whatever its setting; empty: it has none."""
+    return next((cells[cell] for told, cells in found.items() if told.startswith(f"{name} (") and cell in cells), [])
 
 
-def _median(found: Found, name: str, cell: Cell) -> Rate | None:
-    return next((_middle(c[cell]) for told, c in found.items() if told.startswith(f"{name} ") and cell in c), None)
-
-
-def _middle(rates: list[Rate]) -> Rate:
-    return Rate(
-        per_s=statistics.median(rate.per_s for rate in rates),
-        p50_ms=statistics.median(rate.p50_ms for rate in rates),
-        p99_ms=statistics.median(rate.p99_ms for rate in rates),
-        failed=sum(rate.failed for rate in rates),
-        client_cores=max(rate.client_cores for rate in rates),
+def _figures(runs: list[Measured]) -> str:
+    return (
+        f"{median(runs, 'per_s'):,.0f} | {median(runs, 'p50_ms'):.3f} | {median(runs, 'p99_ms'):.2f} | "
+        f"{statistics.median(run.server_us for run in runs):,.0f}"
     )
+
+
+def median(runs: list[Measured], what: str) -> float:
+    """Of one figure of wrk's."""
+    return float(statistics.median(getattr(run.rate, what) for run in runs))
+
+
+def _over(ours: list[Measured], theirs: list[Measured]) -> str:
+    if not ours or ours is theirs:
+        return ""
+    ratios = [mine.rate.per_s / max(other.rate.per_s, 1e-9) for mine, other in zip(ours, theirs, strict=False)]
+    return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def missed(found: Found) -> list[str]:
     """What was asked and not reached, in sentences."""
     told = []
     for cell in sorted({cell for cells in found.values() for cell in cells}):
-        ours = _median(found, OURS[0], cell)
-        if ours is None:
-            continue
-        if cell.connections == 1 and ours.p50_ms > P50_MS:
-            told.append(f"{cell}: p50 {ours.p50_ms:.2f} ms, asked {P50_MS} ms")
+        ours = of(found, OURS[0], cell)
+        if ours and cell.connections == 1 and median(ours, "p50_ms") > P50_MS:
+            told.append(f"{cell}: p50 {median(ours, 'p50_ms'):.2f} ms, asked {P50_MS} ms")
         for name, least in ASKED.items():
-            theirs = _median(found, name, cell)
-            if theirs is not None and ours.per_s < least * theirs.per_s:
-                told.append(f"{cell}: {ours.per_s / theirs.per_s:.1f} times {name}, asked {least:g}")
+            theirs = of(found, name, cell)
+            if ours and theirs and median(ours, "per_s") < least * median(theirs, "per_s"):
+                ratio = median(ours, "per_s") / max(median(theirs, "per_s"), 1e-9)
+                told.append(f"{cell}: {ratio:.1f} times {name}, asked {least:g}")
     return told
 
 
@@ -209,7 +206,7 @@ def compare(contestants: Sequence[Contestant], chosen: argparse.Namespace) -> in
             for name, cells in measured(contestants, work, chosen.peers, chosen.rounds, chosen.seconds).items():
                 found.setdefault(name, {}).update(cells)
     print("\n".join(table(found)))
-    every = [rate for cells in found.values() for rates in cells.values() for rate in rates]
+    every = [run.rate for cells in found.values() for runs in cells.values() for run in runs]
     print(f"\nThe client used up to {max(rate.client_cores for rate in every):.0%} of a core.")
     if failed := sum(rate.failed for rate in every):
         print(f"{failed} requests failed.")
@@ -217,9 +214,9 @@ def compare(contestants: Sequence[Contestant], chosen: argparse.Namespace) -> in
     print("\n".join(f"Missed: {one}" for one in lacking) or "All that was asked was reached.")
     if chosen.json:
         rows = [
-            {"server": name} | cell._asdict() | {"rounds": [vars(rate) for rate in rates]}
+            {"server": name} | cell._asdict() | {"rounds": [asdict(run) for run in runs]}
             for name, cells in found.items()
-            for cell, rates in cells.items()
+            for cell, runs in cells.items()
         ]
         chosen.json.write_text(json.dumps(rows, indent=1))
     return min(len(lacking), 1)

@@ -77,3 +77,8 @@ def tree(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The process and all its children."""
     root = psutil.Process(process.pid)
     return [root, *root.children(recursive=True)]
+
+
+def cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """Seconds of processor time that it and its children have used so far."""
+    return float(sum(sum(one.cpu_times()[:2]) for one in tree(process)))

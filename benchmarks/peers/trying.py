@@ -19,7 +19,7 @@ import psutil
 from peers import wrk
 from peers.asking import Ask, Item
 from peers.contestants import Contestant, Setting
-from servers import free_port, running
+from servers import cpu_s, free_port, running
 
 CONNECTIONS = (1, 16)
 READY_S, LOOK_S = 45.0, 0.1
@@ -43,9 +43,18 @@ class Work:
         return session.run(None, {session.get_inputs()[0].name: self.item})[0]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One run, and what it took."""
+
+    rate: wrk.Rate
+    server_us: float
+    """Microseconds of processor time a request, of all processes of the server: hardly moved by what else runs."""
+
+
 def rates(
     contestant: Contestant, setting: Setting, work: Work, peers: Path, seconds: float
-) -> dict[tuple[str, int], wrk.Rate]:
+) -> dict[tuple[str, int], Measured]:
     """By form and connections; empty, and why on standard error, when it does not start or answers wrongly."""
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
@@ -58,19 +67,23 @@ def rates(
                 asks = contestant.asks(work.item)
                 for ask in asks.values():
                     _prove(ask, work, port, process)
-                return _asked(asks, port, seconds)
+                return _asked(asks, port, seconds, process)
         except (RuntimeError, psutil.Error) as error:
             log = (folder / "server.log").read_text(errors="replace")[-800:]
             print(f"  {contestant.name} ({setting.name}) is left out: {error}\n{log}", file=sys.stderr)
             return {}
 
 
-def _asked(asks: dict[str, Ask], port: int, seconds: float) -> dict[tuple[str, int], wrk.Rate]:
+def _asked(
+    asks: dict[str, Ask], port: int, seconds: float, process: subprocess.Popen[bytes]
+) -> dict[tuple[str, int], Measured]:
     found = {}
     for form, ask in asks.items():
         wrk.run(ask, port, max(CONNECTIONS), 1)
         for connections in CONNECTIONS:
-            found[form, connections] = wrk.run(ask, port, connections, seconds)
+            used = cpu_s(process)
+            rate = wrk.run(ask, port, connections, seconds)
+            found[form, connections] = Measured(rate, (cpu_s(process) - used) / max(rate.answered, 1) * 1e6)
     return found
 
 

@@ -20,6 +20,7 @@ SCRIPT = Path(__file__).with_name("send.lua")
 class Rate:
     """What one run told."""
 
+    answered: int
     per_s: float
     """Answers with status 2xx a second."""
     p50_ms: float
@@ -50,4 +51,11 @@ def run(ask: Ask, port: int, connections: int, seconds: float) -> Rate:
     told = json.loads(done.stdout.splitlines()[-1])
     used = after.children_user + after.children_system - before.children_user - before.children_system
     good = told["requests"] - told["failed"]
-    return Rate(good / told["seconds"], told["p50"] / 1000, told["p99"] / 1000, told["failed"], max(0.0, used / took))
+    return Rate(
+        answered=good,
+        per_s=good / told["seconds"],
+        p50_ms=told["p50"] / 1000,
+        p99_ms=told["p99"] / 1000,
+        failed=told["failed"],
+        client_cores=max(0.0, used / took),
+    )
