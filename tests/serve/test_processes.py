@@ -146,6 +146,18 @@ def test_a_session_that_is_closed_leaves_no_process(model: Path) -> None:
         session.run(0, some(1))
 
 
+def test_the_processes_outlive_the_thread_that_opened_them(model: Path) -> None:
+    """A model that is loaded anew is loaded by a thread of its own, which ends."""
+    with ThreadPoolExecutor(1) as pool:
+        session = pool.submit(opened, model).result()
+    pids = session.pids
+    for _ in range(20):
+        session.run(0, some(1))
+        time.sleep(0.01)
+    assert session.pids == pids != []
+    session.close()
+
+
 def test_the_processes_die_with_a_server_that_is_killed(model: Path) -> None:
     program = f"""
 import sys, time

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,11 @@ SMALLEST_ROOM = 2**16
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 10.0
 """Before a process is started again: doubled each time that it died without having served anything."""
 
-
 HAND_OVER_S = 0.002
 """A full batch that takes less is not worth handing over to another process."""
+
+_STARTER = ThreadPoolExecutor(1, "process-starter")
+"""Starts all processes. On Linux they die with the thread that started them, and one that loads a model ends soon."""
 
 
 def in_processes(candidate: Chosen, plan: Profile) -> bool:
@@ -155,13 +158,14 @@ class _Child:
         theirs = [their.fileno() for _, their in pairs]
         command = [sys.executable, "-m", "steelyard.serve.model_process"]
         self._isolation = isolation
-        self._process = subprocess.Popen(
+        self._process = _STARTER.submit(
+            subprocess.Popen,
             [*command, *map(str, (os.getpid(), isolation.memory_mb, *theirs))],
             stdin=subprocess.DEVNULL,
             stdout=_where_errors_go(),
             pass_fds=theirs,
             start_new_session=True,  # Ctrl-C in the terminal reaches the server alone, which drains first
-        )
+        ).result()
         for _, their in pairs:
             their.close()
         self._lanes = [_Lane(ours) for ours, _ in pairs]
