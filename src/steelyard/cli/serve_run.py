@@ -5,12 +5,16 @@ from __future__ import annotations
 from rich.console import Console
 
 from steelyard.loop.serving import Address, Served, Started, StartedModel, serve
+from steelyard.machines.garbage import no_garbage_of_ours
 from steelyard.records.base import to_json
 
 
 def execute(bundles: list[str], settings: Served, form: str) -> None:
     """Serve until told to end."""
-    serve(bundles, settings, lambda started: tell(started, form))
+    # What was imported is let be: looking through all of it again and again holds requests up. Models come later, and
+    # may go.
+    with no_garbage_of_ours():
+        serve(bundles, settings, lambda started: tell(started, form))
 
 
 def tell(started: Started, form: str) -> None:

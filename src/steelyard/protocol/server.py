@@ -53,6 +53,7 @@ class Server:
             log_config=None,
             server_header=False,
             date_header=False,
+            proxy_headers=False,  # nothing here asks who the client is, and each request would pay for it
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
         )
