@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import made_networks
+from collector import collecting
 from command import run_in
 from serving_server import serving
 from steelyard.protocol import inference_pb2 as pb
@@ -169,6 +170,23 @@ def test_grpc_answers_beside_http(bundles: Path) -> None:
         place = [output.name for output in answer.outputs].index("logits")
         logits = np.frombuffer(answer.raw_output_contents[place], np.float32).reshape(2, 6)
         assert np.allclose(logits, right(**asked), atol=0.2)
+
+
+def test_requests_are_traced_until_the_end(bundles: Path) -> None:
+    sampled = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    told = [
+        {"name": name, "datatype": "FP32", "shape": list(array.shape), "data": array.ravel().tolist()}
+        for name, array in some(1).items()
+    ]
+    with collecting() as collector:
+        with serving(bundles, "plan", "--trace", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as server:
+            for headers in (sampled, {}):
+                asked = json.dumps({"inputs": told}).encode()
+                assert server.ask("POST", "/v2/models/two/infer", asked, headers)[0] == 200
+            assert server.stop() == 0  # what was not sent yet is sent now
+        [span] = collector.spans
+    assert (span["name"], span["trace"], span["parent"]) == ("infer two", "a" * 32, "b" * 16)
+    assert (span["steelyard.outcome"], span["events"]) == ("answered", ["dispatched"])
 
 
 def test_another_day_is_replayed(bundles: Path) -> None:
