@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from steelyard.protocol.aside import is_large
 from steelyard.protocol.http import Http
 from steelyard.protocol.reply import CLOSE, HttpFailure, Reply, failure
 from steelyard.protocol.waiting import Desk, Reading
@@ -52,12 +53,14 @@ class Application:
             return None
         except HttpFailure as error:
             return failure(error)
-        got = http.answer(method, path, scope["query_string"], headers, body)
-        if isinstance(got, Reply):
-            return got
         if self._desk is None:
             self._desk = Desk()
-        return await self._desk.answered(got, lambda: _gone(receive))
+        query = scope["query_string"]
+        if is_large(headers, body):
+            got = await self._desk.aside.run(lambda: http.answer(method, path, query, headers, body))
+        else:
+            got = http.answer(method, path, query, headers, body)
+        return got if isinstance(got, Reply) else await self._desk.answered(got, lambda: _gone(receive))
 
     async def _read(self, receive: Receive) -> bytes:
         if self._reading is None:

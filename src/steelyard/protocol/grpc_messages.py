@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from steelyard.errors import InputError
 from steelyard.protocol import inference_pb2 as pb
+from steelyard.protocol.aside import LARGE, LARGE_COMPRESSED
 from steelyard.protocol.compression import decompressed
 from steelyard.protocol.reply import HttpFailure
 
@@ -46,13 +47,23 @@ def parsed(kind: Any, raw: bytes, most: int) -> Any:
         raise _broken() from None
 
 
-def _plain(raw: bytes, most: int) -> bytes:
-    """Decompressed where it is compressed: no message of the protocol begins as gzip or deflate do."""
+def is_large(raw: bytes) -> bool:
+    """Whether this message is read aside."""
+    size = len(raw)
+    return size >= LARGE_COMPRESSED and (size >= LARGE or _encoding(raw) != b"")
+
+
+def _encoding(raw: bytes) -> bytes:
+    """Empty: it is not compressed. No message of the protocol begins as gzip or deflate do."""
     if raw[:2] == b"\x1f\x8b":
-        encoding = b"gzip"
-    elif raw[:1] == b"\x78" and int.from_bytes(raw[:2]) % 31 == 0:
-        encoding = b"deflate"
-    else:
+        return b"gzip"
+    return b"deflate" if raw[:1] == b"\x78" and int.from_bytes(raw[:2]) % 31 == 0 else b""
+
+
+def _plain(raw: bytes, most: int) -> bytes:
+    """Decompressed where it is compressed."""
+    encoding = _encoding(raw)
+    if not encoding:
         return raw
     try:
         return decompressed(raw, encoding, most)

@@ -70,7 +70,8 @@ def _handler(method: Method) -> Any:
 
 
 def _serialized(response: Any) -> bytes:
-    raw: bytes = response.SerializeToString()
+    """Inferences did it themselves: it may take long."""
+    raw: bytes = response if isinstance(response, bytes) else response.SerializeToString()
     return raw
 
 

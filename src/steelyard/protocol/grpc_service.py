@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -15,7 +15,7 @@ from steelyard.errors import InputError, Overloaded, UnknownModel
 from steelyard.protocol import grpc_told
 from steelyard.protocol import inference_pb2 as pb
 from steelyard.protocol.grpc_failures import Failure, failure, unexpected
-from steelyard.protocol.grpc_messages import MOST_QUESTION, parsed
+from steelyard.protocol.grpc_messages import MOST_QUESTION, is_large, parsed
 from steelyard.protocol.grpc_tensors import MOST_ID, Inference
 from steelyard.protocol.offered import Ask, Models, Served
 from steelyard.protocol.pending import Change
@@ -41,6 +41,7 @@ UNSERVED = (
 )
 """Calls of Triton that clients try. They are told at once that they are not served."""
 
+Done = TypeVar("Done")
 Context = Any
 """grpc.aio.ServicerContext, which is not typed."""
 
@@ -95,12 +96,13 @@ class Service:
 
         return Method(handler)
 
-    async def infer(self, raw: bytes, context: Context) -> pb.ModelInferResponse:
+    async def infer(self, raw: bytes, context: Context) -> bytes:
         """One inference. It leaves the queue when its client goes away or does not wait any longer."""
         response = pb.ModelInferResponse()
         try:
-            await self._infer(parsed(pb.ModelInferRequest, raw, self._most), context, response)
-            return response
+            request = await self._parsed(raw)
+            is_long = await self._infer(request, is_large(raw), context, response)
+            return await self._done(is_long, response.SerializeToString)
         except Exception as error:
             failed = failure(error)
         return await refuse(context, failed)
@@ -118,23 +120,38 @@ class Service:
 
     async def _infer_in(self, stream: Stream, raw: bytes) -> None:
         """One request of a stream."""
-        response, request = pb.ModelStreamInferResponse(), pb.ModelInferRequest()
+        response, request, is_long = pb.ModelStreamInferResponse(), pb.ModelInferRequest(), False
         try:
-            request = parsed(pb.ModelInferRequest, raw, self._most)
-            await self._infer(request, stream.context, response.infer_response)
+            request = await self._parsed(raw)
+            is_long = await self._infer(request, is_large(raw), stream.context, response.infer_response)
             response.infer_response.parameters["triton_final_response"].bool_param = True
         except Exception as error:
             response = _failed(request, failure(error))
         try:
-            await stream.tell(response)
+            await stream.tell(await self._done(is_long, response.SerializeToString))
         finally:
             stream.room.release()
 
-    async def _infer(self, request: pb.ModelInferRequest, context: Context, response: pb.ModelInferResponse) -> None:
-        """Writes the answer into `response`."""
+    async def _done(self, takes_long: bool, work: Callable[[], Done]) -> Done:
+        """What `work` returns; it holds up nobody if it takes long."""
+        return await self._desk.aside.run(work) if takes_long else work()
+
+    async def _parsed(self, raw: bytes) -> pb.ModelInferRequest:
+        request: pb.ModelInferRequest = await self._done(
+            is_large(raw), lambda: parsed(pb.ModelInferRequest, raw, self._most)
+        )
+        return request
+
+    async def _infer(
+        self, request: pb.ModelInferRequest, is_long: bool, context: Context, response: pb.ModelInferResponse
+    ) -> bool:
+        """Writes the answer into `response`. Whether it is a long one."""
         served = grpc_told.answering(self._models, request.model_name, request.model_version)
-        inference = Inference(served, request, left_s(context))
-        inference.tell(await self._answer(self._start(served, inference, context)), response)
+        inference = await self._done(is_long, lambda: Inference(served, request, left_s(context)))
+        answered = await self._answer(self._start(served, inference, context))
+        is_long = inference.is_large(answered)
+        await self._done(is_long, lambda: inference.tell(answered, response))
+        return is_long
 
     def _start(
         self, served: Served, inference: Inference, context: Context
@@ -191,7 +208,7 @@ class Stream:
         self.room = asyncio.Semaphore(MOST_IN_STREAM)
         self._turn = asyncio.Lock()
 
-    async def tell(self, response: pb.ModelStreamInferResponse) -> None:
+    async def tell(self, response: bytes) -> None:
         """Send it after those that came before it."""
         async with self._turn:
             await self.context.write(response)

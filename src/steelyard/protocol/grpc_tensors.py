@@ -13,8 +13,10 @@ import numpy as np
 
 from steelyard.errors import InputError
 from steelyard.protocol import inference_pb2 as pb
+from steelyard.protocol.aside import LARGE
 from steelyard.protocol.inference import classified
 from steelyard.protocol.json_body import MOST_AXES, MOST_TENSORS
+from steelyard.protocol.json_pieces import NUMBERS, pause
 from steelyard.protocol.matching import matched
 from steelyard.protocol.offered import Served
 from steelyard.records.engine import Array
@@ -71,6 +73,10 @@ class Inference:
     def start(self, caller: Caller[Answered]) -> Withdrawable:
         """Hand it to the model; `caller` may hear the answer before this returns."""
         return self._served.ask(self.asked, caller)
+
+    def is_large(self, answered: Answered) -> bool:
+        """Whether the response is written aside."""
+        return sum(answered.outputs[place].nbytes for place, _ in self._wanted) >= LARGE
 
     def tell(self, answered: Answered, response: pb.ModelInferResponse) -> None:
         """Write the answer into the empty `response`."""
@@ -219,12 +225,24 @@ def _texts(values: Any) -> Array:
 
 def _numbers(values: Any, given: Datatype, taken: Datatype) -> Array:
     if given.kind in "iu" and given.size < 4:  # they travel in wider numbers
-        wide = np.fromiter(values, np.int64, len(values))
+        wide = _array_of(values, np.dtype(np.int64))
         limits = np.iinfo(given.dtype.name)
         if len(wide) and (wide.min() < limits.min or wide.max() > limits.max):
             raise InputError(f"a number is out of the range of {given.name}, {limits.min} to {limits.max}")
         return wide.astype(given.dtype)
-    return converted(np.fromiter(values, given.dtype, len(values)), taken)
+    return converted(_array_of(values, given.dtype), taken)
+
+
+def _array_of(values: Any, dtype: np.dtype[np.generic]) -> Array:
+    """Piece by piece: numpy keeps Python's lock meanwhile."""
+    if len(values) <= NUMBERS:
+        return np.fromiter(values, dtype, len(values))
+    array = np.empty(len(values), dtype)
+    for at in range(0, len(values), NUMBERS):
+        part = values[at : at + NUMBERS]
+        array[at : at + NUMBERS] = np.fromiter(part, dtype, len(part))
+        pause()
+    return array
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 
 from steelyard.errors import InputError
 from steelyard.protocol import binary_body, json_body
+from steelyard.protocol.aside import JSON_GROWTH, LARGE
 from steelyard.protocol.compression import WORTH_COMPRESSING, compressed, decompressed, encoding_for
 from steelyard.protocol.json_body import InferReply, InferRequest, OutputTensor, Parameters
 from steelyard.protocol.matching import matched
@@ -78,6 +79,14 @@ class Inference:
         """What the client is told of a failure."""
         return failure(error)
 
+    def is_large(self, answered: Answered) -> bool:
+        """Whether the reply is written aside."""
+        size = 0
+        for wanted in self._wanted:
+            told = answered.outputs[wanted.place].nbytes
+            size += told if wanted.binary else JSON_GROWTH * told
+        return size >= (LARGE if self._accepted is None else LARGE // JSON_GROWTH)
+
     def reply(self, answered: Answered) -> Reply:
         """What the client is told of the answer."""
         outputs: list[OutputTensor] = []
@@ -99,7 +108,7 @@ class Inference:
         if wanted.classes:
             array, kind = classified(array, wanted.classes, self._metadata.max_batch_size > 0), DATATYPES["BYTES"]
         if not wanted.binary:
-            return OutputTensor(name, kind.name, array.shape, data=json_body.values_of(array, kind))
+            return OutputTensor(name, kind.name, array.shape, data=json_body.data_of(array, kind))
         raw = raw_of(array, kind)
         raws.append(raw)
         size = len(raw) if isinstance(raw, bytes) else raw.nbytes

@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 
 from steelyard.errors import InputError
+from steelyard.protocol import json_pieces
+from steelyard.protocol.aside import LARGE
 from steelyard.records.engine import Array
 from steelyard.serve.datatypes import BF16, DATATYPES, Datatype, converted
 
@@ -88,7 +90,7 @@ class OutputTensor(msgspec.Struct, omit_defaults=True):
     datatype: str
     shape: Sequence[int]
     parameters: dict[str, int] | None = None
-    data: list[Any] | None = None
+    data: list[Any] | msgspec.Raw | None = None
 
 
 class InferReply(msgspec.Struct, omit_defaults=True):
@@ -145,6 +147,15 @@ def array_of(tensor: InputTensor, taken: Datatype) -> Array:
     Raises InputError for other elements, more or fewer than the shape says, and numbers too large for the model.
     """
     depth = _depth(tensor)
+    if len(memoryview(tensor.data)) >= LARGE and taken.kind != "t":
+        read = _numbers(tensor.datatype, 1).decode
+        array = json_pieces.read(bytes(memoryview(tensor.data)), read, taken.dtype, tensor.shape, depth > 1)
+        if array is not None:
+            return array
+    return _array_at_once(tensor, taken, depth)
+
+
+def _array_at_once(tensor: InputTensor, taken: Datatype, depth: int) -> Array:
     try:
         values = _numbers(tensor.datatype, depth).decode(tensor.data)
         with np.errstate(over="raise"):
@@ -175,9 +186,16 @@ def _depth(tensor: InputTensor) -> int:
     return max(1, len(tensor.shape)) if is_nested else 1
 
 
-def values_of(array: Array, sent: Datatype) -> list[Any]:
+def data_of(array: Array, sent: Datatype) -> list[Any] | msgspec.Raw:
     """The elements for a reply, row by row."""
     flat = array.reshape(-1)
+    if sent.kind != "t" and flat.size > json_pieces.NUMBERS:
+        return json_pieces.written(flat, lambda part: values_of(part, sent), encode)
+    return values_of(flat, sent)
+
+
+def values_of(flat: Array, sent: Datatype) -> list[Any]:
+    """The elements as Python has them."""
     if sent.kind == "t":
         return [each if isinstance(each, str) else bytes(each).decode(errors="replace") for each in flat]
     if flat.dtype.kind == "V":  # BF16 of a package that knows it

@@ -23,6 +23,9 @@ class Pending(Protocol):
     def start(self, caller: Caller[Answered]) -> Withdrawable:
         """Begin. `caller` hears the end, perhaps before this returns. What it raises goes to `failed`."""
 
+    def is_large(self, answered: Answered) -> bool:
+        """Whether to put the reply together takes so long that it is not done on an event loop."""
+
     def reply(self, answered: Answered) -> Reply:
         """What the client is told at the end."""
 
@@ -49,6 +52,10 @@ class Change:
 
     def withdraw(self) -> None:
         """Half a change would be worse than a whole one that nobody waits for."""
+
+    def is_large(self, answered: Answered) -> bool:  # noqa: ARG002 - it is always the same
+        """It is not."""
+        return False
 
     def reply(self, answered: Answered) -> Reply:  # noqa: ARG002 - there is nothing to tell but that it is done
         """It is done."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Protocol
 
+from steelyard.protocol.aside import is_large
 from steelyard.protocol.http import Http
 from steelyard.protocol.reply import CLOSE, Header, HttpFailure, Reply, failure
 from steelyard.protocol.waiting import Desk, Reading
@@ -81,12 +82,14 @@ class RsgiApplication:
             body = b"" if method in ("GET", "HEAD") else await self._read(headers, exchange)
         except HttpFailure as error:
             return failure(error)
-        got = http.answer(method, path, scope.query_string.encode(), headers, body)
-        if isinstance(got, Reply):
-            return got
         if self._desk is None:
             self._desk = Desk()
-        return await self._desk.answered(got, exchange.client_disconnect)
+        query = scope.query_string.encode()
+        if is_large(headers, body):
+            got = await self._desk.aside.run(lambda: http.answer(method, path, query, headers, body))
+        else:
+            got = http.answer(method, path, query, headers, body)
+        return got if isinstance(got, Reply) else await self._desk.answered(got, exchange.client_disconnect)
 
     async def _read(self, headers: Mapping[bytes, bytes], exchange: Exchange) -> bytes:
         if self._reading is None:

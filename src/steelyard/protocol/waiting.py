@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Generic, TypeVar
 
+from steelyard.protocol.aside import Aside
 from steelyard.protocol.pending import Pending
 from steelyard.protocol.reply import Reply
 from steelyard.serve.requests import Answered, Withdrawable
@@ -112,6 +113,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.aside = Aside()
+        """Where what takes long is done."""
         self._thread = threading.get_ident()
         self._ready: deque[Waiting] = deque()
         self._is_called = False
@@ -129,7 +132,10 @@ class Desk:
                 return None
             if waiting.answered is None:
                 return pending.failed(waiting.error or RuntimeError("neither an answer nor an error"))
-            return pending.reply(waiting.answered)
+            answered = waiting.answered
+            if pending.is_large(answered):
+                return await self.aside.run(lambda: pending.reply(answered))
+            return pending.reply(answered)
         except Exception as error:
             return pending.failed(error)
 

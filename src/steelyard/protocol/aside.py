@@ -1,0 +1,42 @@
+"""Beside the event loop: what a large body takes to read or write must not hold up everybody else.
+
+Small ones stay on the loop: to hand one over and back costs 0.1 ms, and to read 256 kB of JSON 2 ms. Threads alone do
+not help where one call keeps Python's lock for long, so `json_pieces.py` lets go of it now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+LARGE = 256 * 1024
+"""Bytes of a body that is read or written aside."""
+LARGE_COMPRESSED = 4 * 1024
+"""The same of one that is compressed, and becomes larger."""
+JSON_GROWTH = 4
+"""About how many times as large a number is in JSON, and as long it takes to compress one."""
+THREADS = 2
+
+Done = TypeVar("Done")
+
+
+class Aside:
+    """A few threads that work for one event loop; there are none before they are needed."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def run(self, work: Callable[[], Done]) -> Done:
+        """What `work` returns, or raises. Cancelled, it is not begun any more."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="large-body")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def is_large(headers: Mapping[bytes, bytes], body: bytes) -> bool:
+    """Whether this body of an HTTP request is read aside."""
+    size = len(body)
+    return size >= LARGE_COMPRESSED and (size >= LARGE or b"content-encoding" in headers)
