@@ -216,7 +216,7 @@ code { overflow-wrap: anywhere }
   td { border-color: #383c45 } a { color: #8ab4f8 } }
 </style></head><body>
 <h1>Steelyard @VERSION@</h1>
-<p>Models behind the Open Inference Protocol. The same for programs: <a href="/openapi.json">/openapi.json</a>.</p>
+<p>Models behind the Open Inference Protocol. The same for programs: <a href="openapi.json">/openapi.json</a>.</p>
 <table>
 @ROWS@
 </table>
