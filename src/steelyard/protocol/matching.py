@@ -37,9 +37,12 @@ def matched(metadata: Metadata, brought: Sequence[Tensor]) -> tuple[list[tuple[T
     """
     specs = metadata.inputs
     by_name = {tensor.name: tensor for tensor in brought}
-    if len(brought) != len(specs) or any(spec.name not in by_name for spec in specs):
+    try:
+        pairs = [(spec, by_name[spec.name]) for spec in specs]
+    except KeyError:
+        raise _wrong_names(metadata, brought) from None
+    if len(brought) != len(specs):
         raise _wrong_names(metadata, brought)
-    pairs = [(spec, by_name[spec.name]) for spec in specs]
     for spec, tensor in pairs:
         if tensor.datatype != spec.datatype and not accepts(datatype(spec.datatype), datatype(tensor.datatype)):
             raise InputError(f"the input '{spec.name}' takes {spec.datatype}, got {tensor.datatype}")
@@ -52,7 +55,10 @@ def matched(metadata: Metadata, brought: Sequence[Tensor]) -> tuple[list[tuple[T
 def _fits(wanted: Sequence[int], got: Sequence[int]) -> bool:
     if len(wanted) != len(got):
         return False
-    return all(size == want if want != -1 else size > 0 for want, size in zip(wanted, got, strict=True))
+    for want, size in zip(wanted, got, strict=True):  # noqa: SIM110 - each request comes by here: a loop is quicker
+        if size != want and (want != -1 or size <= 0):
+            return False
+    return True
 
 
 def _items(metadata: Metadata, pairs: Sequence[tuple[TensorSpec, Brought]]) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from steelyard.records.base import Record
 from steelyard.records.engine import Array
@@ -36,8 +35,7 @@ class Metadata(Record):
     """Items that one request may bring; 0: exactly the shapes told above."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One request, decoded and checked against the model: any number of items."""
 
     inputs: Mapping[str, Array]
@@ -53,8 +51,7 @@ class Asked:
     """Per thousand requests; only variants that cost no more may answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """The model's outputs [items, …] in the model's order, and who made them."""
 
     outputs: Sequence[Array]
