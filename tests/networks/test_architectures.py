@@ -102,13 +102,24 @@ def test_the_classic_networks_for_digits_have_the_published_parameters() -> None
     assert parameters("digits-conv3", DIGIT, 10) == 93_322
 
 
-def test_the_tiny_network_for_digits_is_tiny() -> None:
-    assert parameters("digits-tiny", DIGIT, 10) <= 10_000
+def test_the_networks_of_our_own_have_the_parameters_that_are_told() -> None:
+    assert parameters("digits-fast", DIGIT, 10) == 164_914
+    assert parameters("digits-tiny", DIGIT, 10) == 9_280
 
 
 def test_pictures_that_are_too_small_are_told() -> None:
     with pytest.raises(UsageError, match="12 × 28 are too small"):
         make("digits-conv3", ImageShape(height=12, width=28), 10)
+    with pytest.raises(UsageError, match="take at least 23 × 23 pixels"):
+        make("digits-fast", ImageShape(height=28, width=22), 10)
+
+
+@pytest.mark.parametrize(("name", "least"), [("digits-conv2", 10), ("digits-conv3", 18), ("digits-fast", 23)])
+def test_the_smallest_pictures_that_are_told_are_taken(name: str, least: int) -> None:
+    shape = ImageShape(height=least, width=least)
+    assert make(name, shape, 10)(torch.zeros(2, 1, least, least)).shape == (2, 10)
+    with pytest.raises(UsageError, match=f"at least {least} × {least}"):
+        make(name, ImageShape(height=least - 1, width=least), 10)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -23,7 +23,9 @@ class DigitsConv2(nn.Module):  # type: ignore[misc]
             nn.Conv2d(shape.channels, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
         )  # fmt: skip
-        self.classify = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(64 * _area(side, shape), outputs))
+        self.classify = nn.Sequential(
+            nn.Flatten(), nn.Dropout(dropout), nn.Linear(64 * _area(side, shape, 10), outputs)
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Scores, before the softmax."""
@@ -46,7 +48,7 @@ class DigitsConv3(nn.Module):  # type: ignore[misc]
             nn.Conv2d(64, 64, 3), nn.ReLU(),
         )  # fmt: skip
         self.classify = nn.Sequential(
-            nn.Flatten(), nn.Linear(64 * _area(side, shape), 64), nn.ReLU(), nn.Linear(64, outputs)
+            nn.Flatten(), nn.Linear(64 * _area(side, shape, 18), 64), nn.ReLU(), nn.Linear(64, outputs)
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -59,10 +61,10 @@ def _pooled(size: int) -> int:
     return (size - 2) // 2
 
 
-def _area(side: list[int], shape: ImageShape) -> int:
+def _area(side: list[int], shape: ImageShape, least: int) -> int:
     if min(side) < 1:
         raise UsageError(
             f"pictures of {shape.height} × {shape.width} are too small for this network",
-            "take at least 18 × 18 pixels, or another network",
+            f"take at least {least} × {least} pixels, or another network",
         )
     return side[0] * side[1]

@@ -7,5 +7,5 @@ from steelyard.networks.shapes import ImageShape
 
 
 def digits_tiny(shape: ImageShape, outputs: int) -> DigitsFast:
-    """The layers of `digits-fast`, each a fraction as wide: 8,010 parameters for ten classes of grey pictures."""
-    return DigitsFast(shape, outputs, widths=(12, 20, 28))
+    """The layers of `digits-fast`, each a fraction as wide: 9,280 parameters for ten classes of grey pictures."""
+    return DigitsFast(shape, outputs, widths=(10, 16, 20, 24))
