@@ -68,7 +68,7 @@ class Examples:
         """Whether the targets are measured values, not classes."""
         return self.targets.dtype.kind == "f"
 
-    def take(self, rows: Array) -> Examples:
+    def take(self, rows: Array | Sequence[int]) -> Examples:
         """The items of these numbers (or of a mask over all), in this order."""
         chosen = np.asarray(rows)
         if chosen.dtype != bool:

@@ -46,10 +46,10 @@ def _fitted(examples: Examples, columns: tuple[str, ...], step: str, most: int) 
         if left:
             rare.append(f"{name}: the {left} rarest of {len(kept) + left} words are as unknown")
     told = f"; {'; '.join(rare)}" if rare else ""
-    return Columnwise(told=f"{step}: {len(done)} columns of words{told}", columns=done)
+    return Columnwise(told=f"{step}: {len(done)} columns of words{told}" if done else "", columns=done)
 
 
-def _commonest(values: Array, name: str, step: str, most: int) -> tuple[tuple[str, ...] | tuple[int, ...], int]:
+def _commonest(values: Array, name: str, step: str, most: int) -> tuple[tuple[str | int, ...], int]:
     """The commonest words, sorted, and how many others there are."""
     if missing(values).any():
         raise DataError(f"the step {step!r} met a missing word in {name!r}", "put the step `missing` before it")

@@ -75,12 +75,11 @@ def _near(before: Examples, after: Examples, near: float) -> NDArray[np.bool_]:
     if "text" in before.inputs:
         seen = {spoken(text) for text in before.inputs["text"]}
         return np.array([spoken(text) in seen for text in after.inputs["text"]], bool)
-    values = vectors(_together(before, after))
-    values -= values.mean(axis=0)
+    both = _together(before, after)
+    values = vectors(both)
     if not np.isfinite(values).all():
         return np.zeros(len(after), bool)
-    radius = near * np.sqrt(2 * (_typical(values) ** 2))
-    return _within(values[: len(before)], values[len(before) :], radius)
+    return _within(values[: len(before)], values[len(before) :], near * _common_distance(vectors(both, words=False)))
 
 
 def _together(before: Examples, after: Examples) -> Examples:
@@ -88,12 +87,9 @@ def _together(before: Examples, after: Examples) -> Examples:
     return Examples(before.kind, inputs, np.concatenate([before.targets, after.targets]), before.classes)
 
 
-def _typical(values: NDArray[np.float32]) -> float:
-    """How far an item commonly lies from the mean: two items are then further from each other by the root of two.
-
-    The median, as words in a table put some items very far away.
-    """
-    return float(np.median(np.linalg.norm(values, axis=1)))
+def _common_distance(values: NDArray[np.float32]) -> float:
+    """How far items are commonly from each other: the root of two times as far as they are from the mean."""
+    return float(np.sqrt(2) * np.median(np.linalg.norm(values - values.mean(axis=0), axis=1)))
 
 
 def _within(before: NDArray[np.float32], after: NDArray[np.float32], radius: float) -> NDArray[np.bool_]:

@@ -39,15 +39,16 @@ def spoken(text: str | None) -> str:
     return " ".join(re.findall(r"\w+", (text or "").casefold()))
 
 
-def vectors(examples: Examples) -> NDArray[np.float32]:
-    """Items of numbers as vectors [items, numbers]; the columns of a table each with a standard deviation of 1.
+def vectors(examples: Examples, *, words: bool = True) -> NDArray[np.float32]:
+    """Items as vectors [items, numbers]; the columns of a table each with a standard deviation of 1.
 
-    Missing values are as the mean is. Words become numbers far from each other.
+    Missing values are as the mean is. Words become numbers far from each other, or are left out.
     """
     if examples.kind != "table":
         name = next(name for name in ("image", "sequence", "input_ids") if name in examples.inputs)
         return np.asarray(examples.inputs[name].reshape(len(examples), -1), np.float32)
-    return np.concatenate([_standardised(values) for values in examples.inputs.values()], axis=1)
+    chosen = [values for values in examples.inputs.values() if words or values.dtype != object]
+    return np.concatenate([np.zeros((len(examples), 0), np.float32), *map(_standardised, chosen)], axis=1)
 
 
 def _standardised(values: Array) -> NDArray[np.float32]:

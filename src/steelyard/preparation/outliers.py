@@ -15,7 +15,7 @@ from steelyard.preparation.steps import Serving
 from steelyard.records.base import Record
 
 _CODES = 10
-"""Columns of at most so many different values are codes, none of which is wild."""
+"""Whole numbers of at most so many different values are codes, none of which is wild."""
 _NORMAL = 1.4826
 """From the median absolute deviation to the standard deviation of a normal distribution."""
 
@@ -71,7 +71,7 @@ class Outliers(Record):
         told = []
         for name in number_inputs(examples, self.columns, "outliers"):
             values = channels(examples, name)
-            if name == "image" or (values.shape[1] == 1 and len(np.unique(values)) <= _CODES):
+            if name == "image" or (values.dtype.kind in "iu" and len(np.unique(values)) <= _CODES):
                 continue
             low, high = self._limits(values)
             if (low < high).all():

@@ -26,7 +26,7 @@ class Affine(Record, tag="affine"):
 class Impute(Record, tag="impute"):
     """A missing value (NaN, or None among words) becomes this one."""
 
-    values: tuple[float, ...] | tuple[str]
+    values: tuple[float | str, ...]
 
 
 class Clip(Record, tag="clip"):
@@ -39,13 +39,13 @@ class Clip(Record, tag="clip"):
 class OneHot(Record, tag="one-hot"):
     """A word or whole number becomes zeros, with a one at its place, float32 [items, categories]; others all zeros."""
 
-    categories: tuple[str, ...] | tuple[int, ...]
+    categories: tuple[str | int, ...]
 
 
 class Ordinal(Record, tag="ordinal"):
     """A word or whole number becomes its place, counted from 1, int64; others become 0."""
 
-    categories: tuple[str, ...] | tuple[int, ...]
+    categories: tuple[str | int, ...]
 
 
 class Tokens(Record, tag="tokens"):
@@ -89,6 +89,6 @@ def _filled(values: Array, plain: Impute) -> Array:
     return np.where(np.isnan(values), np.array(plain.values, np.float32), values)
 
 
-def _places(values: Array, categories: tuple[str, ...] | tuple[int, ...]) -> Array:
+def _places(values: Array, categories: tuple[str | int, ...]) -> Array:
     place = {category: number for number, category in enumerate(categories, 1)}
     return np.array([place.get(value, 0) for value in values.tolist()], np.int64)

@@ -13,6 +13,8 @@ from steelyard.errors import DataError, UsageError
 from steelyard.preparation.order import shuffled
 
 SplitKind = Literal["given", "stratified", "random", "group", "time"]
+_SOME = 1e-9
+"""More than none: every class has an item in every part."""
 NAMES = {TRAINING: "training", VALIDATION: "validation", TEST: "test"}
 
 
@@ -93,44 +95,50 @@ def _given(examples: Examples, shares: Mapping[int, float], seed: int) -> Parts:
 
 
 def _random(examples: Examples, shares: Mapping[int, float], seed: int) -> Array:
-    return _dealt(shuffled(len(examples), seed), shares)
-
-
-def _dealt(order: Array, shares: Mapping[int, float]) -> Array:
-    """Part of each item: the first of `order` test, the next validate."""
-    place = np.full(len(order), TRAINING, np.int64)
-    begin = 0
-    for part, count in _counts(len(order), shares).items():
-        place[order[begin : begin + count]] = part
-        begin += count
+    place = np.full(len(examples), TRAINING, np.int64)
+    _deal(place, shuffled(len(examples), seed), {part: shares[part] * len(examples) for part in (TEST, VALIDATION)})
     return place
 
 
-def _counts(items: int, shares: Mapping[int, float]) -> dict[int, int]:
-    """Whole numbers of items nearest to the shares; at least one for each part with a share, if there are enough."""
-    counts = {part: round(shares[part] * items) for part in (TEST, VALIDATION)}
-    if items >= sum(share > 0 for share in shares.values()):
-        counts = {part: max(count, int(shares[part] > 0)) for part, count in counts.items()}
-    while sum(counts.values()) >= items and max(counts.values()) > 1:
+def _deal(place: Array, order: Array, wanted: Mapping[int, float]) -> dict[int, int]:
+    """Put the first of `order` into test, the next into validation: how many each part got.
+
+    The whole numbers nearest to those wanted; at least one where any are, and one left to train on.
+    """
+    enough = len(order) > sum(number > 0 for number in wanted.values())
+    counts = {part: max(round(number), int(number > 0 and enough)) for part, number in wanted.items()}
+    while sum(counts.values()) >= len(order) and max(counts.values()) > 1:
         counts[max(counts, key=lambda part: counts[part])] -= 1
+    begin = 0
+    for part, count in counts.items():
+        place[order[begin : begin + count]] = part
+        begin += count
     return counts
 
 
 def _stratified(examples: Examples, shares: Mapping[int, float], seed: int) -> Array:
+    """Class by class. What rounding gives too many of one class it takes from the next, so that all add up."""
     if examples.measured:
         raise DataError("measured values have no classes to keep in proportion", 'split = "random"')
     place = np.full(len(examples), TRAINING, np.int64)
     order = shuffled(len(examples), seed)
-    least = sum(share > 0 for share in shares.values())
+    owed = {part: 0.0 for part in (TEST, VALIDATION) if shares[part] > 0}
     for number, name in enumerate(examples.classes):
         own = order[examples.targets[order] == number]
-        if len(own) < least:
-            raise DataError(
-                f"the class {name!r} has {len(own)} items, {least} are needed: one for each part",
-                'give more of them, join the class with another, or split = "random"',
-            )
-        place[own] = _dealt(np.arange(len(own)), shares)
+        _check_enough(name, len(own), shares)
+        due = {part: owed[part] + shares[part] * len(own) for part in owed}
+        given = _deal(place, own, {part: max(count, _SOME) for part, count in due.items()})
+        owed = {part: due[part] - given[part] for part in owed}
     return place
+
+
+def _check_enough(name: str, items: int, shares: Mapping[int, float]) -> None:
+    least = sum(share > 0 for share in shares.values())
+    if items < least:
+        raise DataError(
+            f"the class {name!r} has {items} items, {least} are needed: one for each part",
+            'give more of them, join the class with another, or split = "random"',
+        )
 
 
 def _by_group(examples: Examples, shares: Mapping[int, float], seed: int) -> Array:
