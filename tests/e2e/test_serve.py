@@ -49,7 +49,7 @@ def some(items: int, seed: int = 7) -> dict[str, Any]:
 
 def test_a_bundle_answers_rightly_and_names_its_variant(bundles: Path) -> None:
     chosen = json.loads((bundles / "plan" / "plan.json").read_text())["chosen"]["variant"]
-    with serving(bundles, "plan") as server:
+    with serving(bundles, "plan", "--no-switch") as server:
         assert server.ask("GET", "/v2/health/ready")[0] == 200
         status, metadata = server.ask("GET", "/v2/models/two")
         assert status == 200
@@ -62,6 +62,22 @@ def test_a_bundle_answers_rightly_and_names_its_variant(bundles: Path) -> None:
             assert np.allclose(np.reshape(answer["logits"], (items, 6)), expected, atol=0.2)
             assert answer["variant"] == chosen
         assert server.stop() == 0
+
+
+def test_the_ladder_is_served_and_the_ledger_tells_the_same(bundles: Path) -> None:
+    plan = json.loads((bundles / "plan" / "plan.json").read_text())
+    variants = [name.partition(".")[0] for name in plan["ladder"]]
+    assert plan["chosen"]["id"] in plan["ladder"]
+    assert set(variants) <= set(plan["artefacts"])
+    decided = json.loads(run_in(bundles, "decide", "plan", "--format", "json").out)
+    assert decided["ladder"] == plan["ladder"]
+    with serving(bundles, "plan") as server:
+        assert server.infer("two", **some(1))["variant"] == variants[0]
+    with serving(bundles, "plan", "--only", variants[-1]) as server:
+        assert server.infer("two", **some(1))["variant"] == variants[-1]
+    refused = run_in(bundles, "serve", "plan", "--only", "nobody", "--port", "0", "--grpc-port", "-1")
+    assert refused.status == 2
+    assert "no rung 'nobody'" in refused.err
 
 
 def test_wrong_requests_are_told_what_is_wrong(bundles: Path) -> None:
