@@ -142,7 +142,8 @@ class SequencesOfLengths(Sequences):
     """The same for items of different length."""
 
     def forward(self, sequence: torch.Tensor, length: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """What fills items up stays zero."""
+        """What fills items up stays zero. No item is longer than its batch."""
+        length = length.clamp(max=sequence.shape[1])
         there = torch.arange(sequence.shape[1], device=sequence.device)[None, :, None] < length[:, None, None]
         return self.network(torch.where(there, self.prepare(sequence), 0.0), length)
 

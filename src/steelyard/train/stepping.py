@@ -65,6 +65,7 @@ class PlainStepper:
                 )
         if batch.targets.is_floating_point() and not torch.isfinite(batch.targets).all():
             return "targets of the batch are no finite numbers: clean the data ([[prepare]])"
-        rate = self._optimiser.param_groups[0]["lr"]
-        clip = "" if self._clip is not None else ", [training] clip = 1.0, or [schedule] with a longer warm_up"
+        group = self._optimiser.param_groups[0]
+        rate = group.get("initial_lr", group["lr"])
+        clip = "" if self._clip is not None else ", or [training] clip = 1.0, or a longer [schedule] warm_up"
         return f"try [optimiser] rate = {rate / 10:.2g} (it was {rate:.2g}){clip}"
