@@ -18,3 +18,12 @@ class LogForm(StrEnum):
 
     text = "text"
     json = "json"
+
+
+class CheckFormat(StrEnum):
+    """How a check is shown."""
+
+    human = "human"
+    json = "json"
+    quiet = "quiet"
+    github = "github"
