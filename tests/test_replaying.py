@@ -87,6 +87,9 @@ class InTurn:
     def expected_s(self, choice: Choice) -> float:
         return 0.0
 
+    def backlog_s(self, waiting: int) -> float:
+        return 0.0
+
     def admits(self, now: float, waiting: int) -> float:
         return 0.0
 

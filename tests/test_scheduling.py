@@ -11,6 +11,7 @@ from steelyard.scheduling import (
     WORTH_SAVING,
     Profile,
     Queue,
+    Single,
     batch_times,
     batch_to_dispatch,
     between_sizes,
@@ -151,6 +152,12 @@ def test_a_deadline_is_given_up_when_saving_it_would_cost_most_of_the_throughput
 
 
 # The queue
+
+
+def test_a_backlog_is_cleared_by_all_workers_in_batches_of_most_per_second() -> None:
+    plan = profile_of([1.0, 1.5, 6.0])
+    assert [Single(plan).backlog_s(waiting) for waiting in (1, 2, 4)] == [1.0, 1.5, 3.0]
+    assert Single(plan, workers=2).backlog_s(4) == 1.5
 
 
 def test_an_empty_queue_has_no_deadline_and_nothing_to_give() -> None:

@@ -26,6 +26,10 @@ class Rival(ABC):
         self.last = len(self.profiles) - 1
         self.admission = Admission(ladder.bound_s, ladder.workers)
 
+    def backlog_s(self, waiting: int) -> float:
+        """As the controller."""
+        return waiting / self.rates[-1]
+
     def admits(self, now: float, waiting: int) -> float:
         """As the controller."""
         return self.admission.again_s(now, (waiting + 1) / self.rates[-1]) if waiting else 0.0

@@ -150,6 +150,9 @@ class Policy(Protocol):
     def expected_s(self, choice: Choice) -> float:
         """How long it takes to serve that."""
 
+    def backlog_s(self, waiting: int) -> float:
+        """About how long so many requests keep all workers busy, served as fast as can be."""
+
     def admits(self, now: float, waiting: int) -> float:
         """0: one more request is let in behind those that wait; otherwise the seconds after which to come again."""
 
@@ -157,8 +160,10 @@ class Policy(Protocol):
 class Single:
     """The policy of one variant, whose profile does not change."""
 
-    def __init__(self, plan: Profile) -> None:
+    def __init__(self, plan: Profile, workers: int = 1) -> None:
+        """`workers`: batches served side by side."""
         self._plan = plan
+        self._workers = workers
 
     def choose(self, now: float, waiting: int, slack: float, allowed: int = ALL) -> Choice:  # noqa: ARG002
         """See `batch_to_dispatch`."""
@@ -170,6 +175,11 @@ class Single:
     def expected_s(self, choice: Choice) -> float:
         """As the profile says."""
         return self._plan.seconds[max(1, choice.size) - 1]
+
+    def backlog_s(self, waiting: int) -> float:
+        """In batches of most requests per second."""
+        size = self._plan.best[min(max(1, waiting), self._plan.max_batch)]
+        return waiting / size * self._plan.seconds[size - 1] / self._workers
 
     def admits(self, now: float, waiting: int) -> float:  # noqa: ARG002
         """Everybody is: only the length of the queue is bounded, by whoever keeps it."""

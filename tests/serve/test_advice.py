@@ -29,6 +29,9 @@ class Says:
     def expected_s(self, choice: Choice) -> float:
         raise ZeroDivisionError
 
+    def backlog_s(self, waiting: int) -> float:
+        raise ZeroDivisionError
+
     def admits(self, now: float, waiting: int) -> float:
         raise ZeroDivisionError
 
@@ -36,6 +39,7 @@ class Says:
 def test_good_advice_is_taken() -> None:
     assert advice.chosen(PLAN, 0.0, 2, math.inf, ALL) == Choice(2)
     assert advice.expected_s(PLAN, Choice(2)) == 0.002
+    assert advice.backlog_s(PLAN, 3) == 0.003
     assert advice.admits(PLAN, 0.0, 9) == 0.0
 
 
@@ -48,7 +52,7 @@ def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> N
     wrong = Says(None)
     with caplog.at_level(logging.ERROR):
         assert advice.expected_s(wrong, Choice(1)) == math.inf
-        assert advice.expected_s(wrong, Choice(1), unknown=0.5) == 0.5
+        assert advice.backlog_s(wrong, 5) == 0.0
         assert advice.admits(wrong, 0.0, 5) == 0.0
         advice.learn(wrong, 0, 1, 1.0)
     assert len(caplog.records) == 4

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from steelyard.errors import Expired, Overloaded, WorkerLost
 from steelyard.scheduling import ALL, Choice, Profile, Single, profile_of
-from steelyard.serve.dispatcher import Dispatcher, Ticket
+from steelyard.serve.dispatcher import Dispatcher
+from steelyard.serve.tickets import Ticket
 
 PATIENCE_S = 20
 QUICK = profile_of([1e-6] * 8)

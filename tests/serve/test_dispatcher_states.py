@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from steelyard.errors import Expired, Overloaded, WorkerLost
 from steelyard.scheduling import ALL, Choice, Policy, Single, profile_of
 from steelyard.serve import dispatcher as module
-from steelyard.serve.dispatcher import Dispatcher, Ticket, _Idle
+from steelyard.serve.dispatcher import Dispatcher, _Idle
+from steelyard.serve.tickets import Ticket
 from steelyard.switching import Controller, Ladder, Rung
 
 MOST_WAITING = 12

@@ -65,6 +65,9 @@ class Always:
     def expected_s(self, choice: Choice) -> float:
         return 0.5
 
+    def backlog_s(self, waiting: int) -> float:
+        return waiting / 4 * 0.5
+
     def admits(self, now: float, waiting: int) -> float:
         return 0.0
 
@@ -252,6 +255,9 @@ def test_a_policy_that_errs_in_everything_lets_everybody_in_and_says_when_to_com
         def expected_s(self, choice: Choice) -> float:
             raise ZeroDivisionError
 
+        def backlog_s(self, waiting: int) -> float:
+            raise ZeroDivisionError
+
         def admits(self, now: float, waiting: int) -> float:
             raise ZeroDivisionError
 
@@ -266,6 +272,19 @@ def test_a_policy_that_errs_in_everything_lets_everybody_in_and_says_when_to_com
         engine.go.set()
         for n, future in enumerate(futures, 1):
             np.testing.assert_array_equal(future.result(PATIENCE_S).outputs[0], 3 * numbers(1, n))
+
+
+def test_when_to_come_again_is_what_the_policy_says_of_what_waits() -> None:
+    engine = Times(1, held=True)
+    with served(engine, policy=Single(profile_of([2.0]), workers=2), workers=1, most_waiting=3) as model:
+        futures = [ask(model, numbers(1, 1))]
+        assert engine.entered.acquire(timeout=PATIENCE_S)
+        futures += [ask(model, numbers(1, n)) for n in range(3)]
+        with pytest.raises(Overloaded) as refused:
+            ask(model, numbers(1, 4))
+        assert refused.value.retry_after_s == model.backlog_s() == 3 * 2.0 / 2
+        engine.go.set()
+        wait(futures, PATIENCE_S)
 
 
 def test_a_model_that_answers_nan_is_found_out_when_it_is_warmed_up() -> None:

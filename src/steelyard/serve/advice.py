@@ -26,13 +26,22 @@ def lowest(allowed: int) -> int:
     return (allowed & -allowed).bit_length() - 1
 
 
-def expected_s(policy: Policy, choice: Choice, unknown: float = math.inf) -> float:
-    """How long that takes; `unknown` when the policy cannot tell."""
+def expected_s(policy: Policy, choice: Choice) -> float:
+    """How long that takes; infinite when the policy cannot tell."""
     try:
         return policy.expected_s(choice)
     except Exception:
         log.exception("the policy could not tell how long a batch takes")
-        return unknown
+        return math.inf
+
+
+def backlog_s(policy: Policy, waiting: int) -> float:
+    """How long so many requests keep the workers busy; 0 when the policy cannot tell."""
+    try:
+        return policy.backlog_s(waiting)
+    except Exception:
+        log.exception("the policy could not tell how long the backlog takes")
+        return 0.0
 
 
 def admits(policy: Policy, now: float, waiting: int) -> float:

@@ -21,6 +21,7 @@ from steelyard.scheduling import ALL, Choice, Policy, Queue
 from steelyard.serve import advice
 from steelyard.serve.callers import Caller, Promise
 from steelyard.serve.expiry import Expiry
+from steelyard.serve.tickets import Ticket, answer_all, fail_all, is_wanted
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -29,29 +30,7 @@ MOST_WAITING = 100_000
 FEW_GONE = 64
 """So many requests that left may lie in the queue before it is cleared of them."""
 
-NOTHING = Choice(0)
-
 log = logging.getLogger(__name__)
-
-
-class Ticket(Generic[Request, Answer]):
-    """One request in the queue."""
-
-    __slots__ = ("allowed", "caller", "deadline", "holder", "priority", "request", "waits")
-
-    def __init__(
-        self, request: Request, caller: Caller[Answer], deadline: float, priority: int = 0, allowed: int = ALL
-    ) -> None:
-        self.request = request
-        self.caller = caller
-        self.deadline = deadline
-        self.priority = priority
-        self.allowed = allowed
-        """Bit r: rung r of the policy may answer it."""
-        self.waits = False
-        """It is in the queue: no worker took it yet, and it did not leave. Changed under the dispatcher's lock only."""
-        self.holder: Dispatcher[Request, Answer] | None = None
-        """In whose queue it is, or was."""
 
 
 class _Idle(NamedTuple):
@@ -201,7 +180,7 @@ class Dispatcher(Generic[Request, Answer]):
 
     def _expire(self, ticket: Ticket[Request, Answer]) -> None:
         if self.withdraw(ticket):
-            _fail([ticket], Expired("nobody served it in the time that its caller waits"))
+            fail_all([ticket], Expired("nobody served it in the time that its caller waits"))
 
     # --- workers ------------------------------------------------------------------------------------------------
 
@@ -242,7 +221,7 @@ class Dispatcher(Generic[Request, Answer]):
             if taken:
                 return taken, choice
         self._particular = 0
-        return [], NOTHING
+        return [], Choice(0)
 
     def _permitted(self, taken: list[Ticket[Request, Answer]], rung: int) -> list[Ticket[Request, Answer]]:
         """Of these, the ones that this rung may answer; the others go back to wait for another."""
@@ -253,7 +232,7 @@ class Dispatcher(Generic[Request, Answer]):
 
     def _serve_batch(self, stream: int, choice: Choice, batch: list[Ticket[Request, Answer]]) -> bool:
         """Whether the stream was lost by it."""
-        batch = [ticket for ticket in batch if _is_wanted(ticket)]
+        batch = [ticket for ticket in batch if is_wanted(ticket)]
         if not batch:
             return False
         began = time.monotonic()
@@ -262,14 +241,10 @@ class Dispatcher(Generic[Request, Answer]):
             if len(answers) != len(batch):
                 raise RuntimeError(f"{len(answers)} answers to {len(batch)} requests")
         except BaseException as error:
-            _fail(batch, error)
+            fail_all(batch, error)
             return isinstance(error, WorkerLost)
         advice.learn(self.policy, choice.rung, len(batch), time.monotonic() - began)
-        for ticket, answer in zip(batch, answers, strict=True):
-            try:
-                ticket.caller.answer(answer)
-            except Exception:
-                log.exception("a caller could not take its answer")
+        answer_all(batch, answers)
         return False
 
     def _revive_quietly(self, stream: int, choice: Choice) -> None:
@@ -309,7 +284,7 @@ class Dispatcher(Generic[Request, Answer]):
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.wake.release()
-        _fail(left, Overloaded("no longer serving"))
+        fail_all(left, Overloaded("no longer serving"))
         for thread in self._workers:
             if thread is not threading.current_thread():
                 thread.join()
@@ -322,19 +297,3 @@ class Dispatcher(Generic[Request, Answer]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(drain=kind is None)
-
-
-def _is_wanted(ticket: Ticket[Request, Answer]) -> bool:
-    try:
-        return ticket.caller.begin()
-    except Exception:
-        log.exception("a caller could not say whether it still waits")
-        return False
-
-
-def _fail(tickets: Sequence[Ticket[Request, Answer]], error: BaseException) -> None:
-    for ticket in tickets:
-        try:
-            ticket.caller.fail(error)
-        except Exception:
-            log.exception("a caller could not be told of a failure")

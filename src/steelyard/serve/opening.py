@@ -106,7 +106,7 @@ def _resident(
         opened.callback(resident.close)
         residents.append(resident)
     is_plain = len(residents) == 1 and not options.only
-    return residents, Single(ladder.rungs[0].profile) if is_plain else Controller(ladder)
+    return residents, Single(ladder.rungs[0].profile, ladder.workers) if is_plain else Controller(ladder)
 
 
 def _ready(bundle: Bundle, chosen: Figures, options: Options) -> tuple[Ladder, Sequence[Figures]]:

@@ -16,9 +16,9 @@ import numpy as np
 from steelyard.errors import Expired
 from steelyard.records.engine import Array
 from steelyard.serve.callers import Caller
-from steelyard.serve.dispatcher import Ticket
 from steelyard.serve.requests import Answered, Asked
 from steelyard.serve.statistics import Statistics
+from steelyard.serve.tickets import Ticket
 
 
 class Item(NamedTuple):

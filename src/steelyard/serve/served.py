@@ -14,16 +14,18 @@ import numpy as np
 from steelyard.errors import CandidateFailure, InputError, Overloaded, RequestFailure
 from steelyard.records.engine import Array, Session
 from steelyard.records.signature import Signature
-from steelyard.scheduling import ALL, Choice, Policy
+from steelyard.scheduling import Choice, Policy
 from steelyard.serve import advice
 from steelyard.serve.assembly import Assembly, Growth
 from steelyard.serve.callers import Caller
-from steelyard.serve.dispatcher import Dispatcher, Ticket
+from steelyard.serve.dispatcher import Dispatcher
 from steelyard.serve.parts import Asking, Item, Part, Row, asking_of, whole_requests
 from steelyard.serve.recent import Recent
 from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.shadow import LAST, Beside, Shadow
 from steelyard.serve.statistics import Statistics
+from steelyard.serve.tickets import Ticket
+from steelyard.serve.wishes import rungs_for
 
 LEAST_RETRY_S = 0.1
 HERE_S = 0.0005
@@ -182,37 +184,10 @@ class ServedModel:
 
     def backlog_s(self) -> float:
         """About how long what waits now keeps the workers busy, served by the fastest variant."""
-        waiting = max(1, self.waiting)
-        rung = self._fastest
-        size = min(waiting, max(1, self.residents[rung].max_batch))
-        seconds = advice.expected_s(self.policy, Choice(size, rung), unknown=LEAST_RETRY_S)
-        return max(LEAST_RETRY_S, waiting / size * seconds / self.workers)
-
-    @property
-    def _fastest(self) -> int:
-        """The last rung that answers; what is there for the shadow alone comes after it."""
-        last = len(self.residents) - 1
-        return last - 1 if self.shadow.share and last and self.shadow.rung == last else last
+        return max(LEAST_RETRY_S, advice.backlog_s(self.policy, max(1, self.waiting)))
 
     def _allowed(self, asked: Asked) -> int:
-        """The rungs that may answer, as a mask. Raises InputError when there is none."""
-        if asked.min_quality == -np.inf and asked.max_cost == np.inf:
-            return ALL
-        mask = sum(1 << rung for rung, one in enumerate(self.residents) if self._satisfies(one, asked))
-        if not mask:
-            told = "; ".join(self._told(one) for one in self.residents)
-            raise InputError("no variant satisfies the request's min_quality and max_cost", f"ready are: {told}")
-        return mask
-
-    def _satisfies(self, one: Resident, asked: Asked) -> bool:
-        sign = -1 if self.promise.lower_is_better else 1
-        good = asked.min_quality == -np.inf or sign * one.quality >= sign * asked.min_quality
-        return good and (asked.max_cost == np.inf or (one.cost_per_thousand or 0.0) <= asked.max_cost)
-
-    @staticmethod
-    def _told(one: Resident) -> str:
-        cost = "" if one.cost_per_thousand is None else f", cost {one.cost_per_thousand:.3g} per thousand"
-        return f"{one.variant} (quality {one.quality:.4g}{cost})"
+        return rungs_for(asked, self.residents, self.promise.lower_is_better)
 
     # --- workers ------------------------------------------------------------------------------------------------
 
