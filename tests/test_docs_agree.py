@@ -22,6 +22,7 @@ from documents import (
 )
 from steelyard.cli.settings import FROM_ENVIRONMENT, PLACES, PREFIX
 from steelyard.cluster.node import WORK
+from steelyard.datasets.places import CACHE, MIRROR
 from steelyard.protocol.addresses import VARIABLE as TOKEN
 
 COMMANDS = (
@@ -63,7 +64,7 @@ def test_every_flag_exists(page: Path, flags: set[str]) -> None:
 @pytest.mark.parametrize("page", CHECKED, ids=lambda page: page.name)
 def test_every_environment_variable_is_known(page: Path) -> None:
     named = set(re.findall(PREFIX + r"[A-Z0-9_]+", page.read_text(encoding="utf-8")))
-    known = {PREFIX + name.upper() for name in FROM_ENVIRONMENT} | {WORK, TOKEN}
+    known = {PREFIX + name.upper() for name in FROM_ENVIRONMENT} | {WORK, TOKEN, MIRROR, CACHE}
     unknown = {name for name in named - known if not re.fullmatch(PREFIX + r"P\d+(_\d+)?", name)}
     assert not unknown, f"{page.name} names {sorted(unknown)}"
 

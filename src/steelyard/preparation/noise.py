@@ -6,6 +6,7 @@ than a majority.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -58,6 +59,7 @@ class Noise(Record):
 
     def fit(self, examples: Examples) -> Doubtful:
         """Raises DataError for measured values, or when a value is missing."""
+        _check_installed()
         if examples.measured:
             raise DataError("the step `noise` looks at classes; these targets are measured values", "leave it out")
         wrong = np.flatnonzero(self._contradicted(examples))
@@ -94,12 +96,15 @@ def _compared(examples: Examples) -> Any:
 
 def _neighbours(values: Any, neighbours: int) -> Array:
     """Numbers of the nearest other items [items, neighbours]."""
-    try:
-        from sklearn.neighbors import NearestNeighbors
-    except ImportError:
-        raise UsageError("the step `noise` needs scikit-learn", 'pip install "steelyard[train]"') from None
+    from sklearn.neighbors import NearestNeighbors
+
     found: Array = NearestNeighbors(n_neighbors=neighbours).fit(values).kneighbors(return_distance=False)
     return found
+
+
+def _check_installed() -> None:
+    if find_spec("sklearn") is None:
+        raise UsageError("the step `noise` needs scikit-learn", 'pip install "steelyard[train]"')
 
 
 def _named(examples: Examples) -> list[str]:
