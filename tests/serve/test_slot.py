@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -200,6 +201,46 @@ def test_one_that_takes_other_inputs_is_refused(opener: Opener) -> None:
         assert opener.closed == [2]
 
 
+@pytest.mark.parametrize(("outcome", "gone", "stays"), [("promoted", "1", 2), ("rolled_back", "2", 1)])
+def test_a_request_that_meets_a_version_on_its_way_out_is_answered_by_the_other(
+    opener: Opener, outcome: str, gone: str, stays: int
+) -> None:
+    with served(opener) as repository:
+        one = repository.answering("m", gone)
+        end(repository, outcome)
+        answered: Future[Answered] = Future()
+        one.ask(Asked({"x": np.zeros((1, 1), np.float32)}, 1), Tell(answered))
+        assert answered.result(PATIENCE_S).outputs[0][0, 0] == stays
+        assert one.version == str(stays)
+        repository.unload("m")
+        with pytest.raises(UnknownModel, match="it was unloaded"):
+            one.ask(Asked({"x": np.zeros((1, 1), np.float32)}, 1), Tell(Future()))
+
+
+class OnLoop(Tell):
+    """A caller that waits on an event loop."""
+
+    def __init__(self, future: Future[Answered], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(future)
+        self.loop = loop
+
+
+@pytest.mark.parametrize(("outcome", "gone", "stays"), [("promoted", "1", 2), ("rolled_back", "2", 1)])
+def test_what_came_in_this_turn_of_a_loop_is_answered_by_the_other(
+    opener: Opener, outcome: str, gone: str, stays: int
+) -> None:
+    async def ask_and_end(repository: Repository) -> Future[Answered]:
+        answered: Future[Answered] = Future()
+        caller = OnLoop(answered, asyncio.get_running_loop())
+        repository.answering("m", gone).ask(Asked({"x": np.zeros((2, 1), np.float32)}, 2), caller)
+        end(repository, outcome)
+        await asyncio.sleep(0)
+        return answered
+
+    with served(opener) as repository:
+        assert number(asyncio.run(ask_and_end(repository))) == stays
+
+
 # --- judged by itself -------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +281,7 @@ def test_one_whose_process_does_not_come_back_is_rolled_back_and_what_waits_is_a
         assert keep_asking(repository, lambda: opener.closed == [2]).keys() <= {"1"}
         reasons: list[Reason] = [reason for _, reason in slot_of(repository).ends]
         assert reasons == ["not_ready"]
+        assert engine.given_up.is_set()
 
 
 # --- what waits when it is rolled back --------------------------------------------------------------------------------
