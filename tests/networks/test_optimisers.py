@@ -44,7 +44,7 @@ def test_learns_what_can_be_learnt(name: str) -> None:
     module = network()
     before = train(module, make(name, module, rate=1e-9), 1)
     module = network()
-    after = train(module, make(name, module, rate=RATES[name]), 300)
+    after = train(module, make(name, module, rate=RATES[name]), 150)
     assert after < 0.1 * before
 
 

@@ -22,10 +22,10 @@ SMALLEST = 23
 class DigitsFast(nn.Module):  # type: ignore[misc]
     """image [n, channels, height, width] → scores [n, outputs].
 
-    `widths`: channels of the four convolutional layers. 164,914 parameters for ten classes of grey pictures.
+    `widths`: channels of the four convolutional layers. 98,938 parameters for ten classes of grey pictures.
     """
 
-    def __init__(self, shape: ImageShape, outputs: int, widths: Sequence[int] = (24, 48, 96, 128)) -> None:
+    def __init__(self, shape: ImageShape, outputs: int, widths: Sequence[int] = (16, 32, 64, 128)) -> None:
         super().__init__()
         if min(shape.height, shape.width) < SMALLEST:
             raise UsageError(
