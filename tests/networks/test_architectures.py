@@ -90,8 +90,10 @@ def test_deeper_blocks_are_passed_by_more_often_and_only_in_training() -> None:
     block = next(each for each in blocks if each.adds)
     block.drop = 0.75
     x = torch.randn(400, block.channels, 2, 2)
-    passed = (block.train()(x) == x).flatten(1).all(1).float().mean()
-    assert float(passed) == pytest.approx(0.75, abs=0.1)
+    made = block.train()(x)
+    passed = (made == x).flatten(1).all(1)
+    assert passed.float().mean().item() == pytest.approx(0.75, abs=0.1)
+    assert torch.allclose(made[~passed], (x + block.layers(x) / (1 - 0.75))[~passed], atol=1e-4)
     assert not (block.eval()(x) == x).flatten(1).all(1).any()
 
 

@@ -108,6 +108,26 @@ def test_a_step_of_muon_is_as_large_whatever_the_gradient() -> None:
     assert float(torch.linalg.matrix_norm(moved[0].flatten(1), 2)) == pytest.approx(0.1, rel=0.3)
 
 
+def test_a_tall_matrix_is_stepped_as_far_per_output_as_a_square_one() -> None:
+    weight = nn.Parameter(torch.zeros(8, 2))
+    optimiser = Muon([{"params": [weight], "matrices": True}], lr=0.1)
+    weight.grad = torch.randn(8, 2, generator=torch.Generator().manual_seed(3))
+    optimiser.step()
+    assert torch.linalg.matrix_norm(weight.detach(), 2).item() == pytest.approx(0.1 * 2, rel=0.3)
+
+
+def test_muon_looks_ahead_along_its_momentum() -> None:
+    weight = nn.Parameter(torch.zeros(3, 3))
+    optimiser = Muon([{"params": [weight], "matrices": True}], lr=0.1, momentum=0.75)
+    first, second = torch.eye(3), torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    for gradient in (first, second):
+        weight.grad = gradient
+        before = weight.detach().clone()
+        optimiser.step()
+    gathered = 0.75 * 0.25 * first + 0.25 * second
+    assert torch.allclose(weight - before, -0.1 * orthogonal(0.75 * gathered + 0.25 * second), atol=1e-6)
+
+
 def test_what_is_no_matrix_is_stepped_as_by_adamw() -> None:
     ours, theirs = network(), network()
     one = Muon([{"params": list(ours.parameters())}], lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
