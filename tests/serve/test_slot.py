@@ -27,7 +27,7 @@ from versions import PATIENCE_S, Engine, Opener, answer, ask, number
 
 LONG = Terms(share=0.25, for_s=3600)
 """Nothing is decided but by the test."""
-SHORT = Terms(share=0.5, for_s=1.0, fewest=50)
+SHORT = Terms(share=0.5, for_s=1.0, tolerance=0.1, fewest=50)
 
 
 @contextmanager
