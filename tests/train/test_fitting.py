@@ -29,7 +29,7 @@ def weights(trained: Trained) -> torch.Tensor:
 
 
 def same(one: Trained, other: Trained) -> bool:
-    return torch.equal(weights(one), weights(other))
+    return bool(torch.equal(weights(one), weights(other)))
 
 
 class StopsAfter(Nobody):

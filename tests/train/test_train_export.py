@@ -19,8 +19,8 @@ from steelyard.train.trained import Trained
 from training_here import pictures, recipe, table
 
 
-def answers(model: Path, feed: dict[str, np.ndarray]) -> np.ndarray:  # type: ignore[type-arg]
-    found: np.ndarray = onnxruntime.InferenceSession(model).run(None, feed)[0]  # type: ignore[type-arg]
+def answers(model: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
+    found: np.ndarray = onnxruntime.InferenceSession(model).run(None, feed)[0]
     return found
 
 
