@@ -24,11 +24,12 @@ import numpy as np
 from balance.days import Known, burst_day, step_day
 from balance.targets import loss, missed, verdict
 from jobs import flags, words
-from offered import CONNECTIONS, highest, requests_of
+from offered import CONNECTIONS, offer, requests_of
 from servers import free_port, running
 
 from steelyard.arrivals import Floats
 from steelyard.bundle import read_plan
+from steelyard.capacity import bracket
 from steelyard.ladder import figures_of, ladder_of
 from steelyard.load.outcome import How
 from steelyard.load.run import load
@@ -41,9 +42,8 @@ SERVED = "m"
 DROP = "1%"
 PEAK, ROOM = 2.0, 0.85
 """The peak over what the most accurate rung carries, and at most over what the fastest does."""
-TRY_S = 5.0
-TRIES = tuple(share / 100 for share in range(105, 40, -5))
-"""Shares of the capacity that the plan tells, tried as rates."""
+TRY_S, PRECISION = 5.0, 0.06
+"""So long a rate is tried; what a rung carries is found so closely."""
 WARM = 50
 """Requests that come before, and do not count."""
 
@@ -114,11 +114,11 @@ def known(bundle: Path, plan: Plan) -> Known:
 def _carried(bundle: Path, ladder: Ladder, place: int, planned: float) -> float:
     name = ladder.rungs[place].name
     with served(bundle, name) as port:
-        rates = [planned * share for share in TRIES]
-        held = highest(port, requests_of(port, SERVED), rates, TRY_S, ladder.bound_s)
-    if held is None:
-        raise SystemExit(f"{name} carries less than {rates[-1]:,.0f} requests/s here, {planned:,.0f} were planned")
-    return held.rate
+        requests = requests_of(port, SERVED)
+        held, _ = bracket(lambda rate: offer(port, requests, rate, TRY_S, ladder.bound_s).holds, planned, PRECISION)
+    if not held:
+        raise SystemExit(f"{name} carries next to nothing here, {planned:,.0f} requests/s were planned")
+    return held
 
 
 def lived(port: int, ladder: Ladder, due: Floats) -> Lived:
