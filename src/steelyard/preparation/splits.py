@@ -142,7 +142,7 @@ def _check_enough(name: str, items: int, shares: Mapping[int, float]) -> None:
 
 
 def _by_group(examples: Examples, shares: Mapping[int, float], seed: int) -> Array:
-    """Groups in an order drawn by the seed, each into the part that lacks the most of what it should have."""
+    """Groups in an order drawn by the seed, each into the part that lacks the most: none stays empty."""
     if examples.groups is None:
         raise DataError("there are no groups to keep together", "name the column that says whose each item is: group")
     names, group = np.unique(examples.groups.astype(str), return_inverse=True)
@@ -152,10 +152,8 @@ def _by_group(examples: Examples, shares: Mapping[int, float], seed: int) -> Arr
     sizes = np.bincount(group.reshape(-1), minlength=len(names))
     given = np.zeros(len(names), np.int64)
     has = dict.fromkeys(wanted, 0)
-    for rank, number in enumerate(shuffled(len(names), seed).tolist()):
-        empty = [part for part in wanted if not has[part]]
-        lacking = empty if len(names) - rank <= len(empty) else list(wanted)
-        part = max(lacking, key=lambda part: (wanted[part] - has[part]) / wanted[part])
+    for number in shuffled(len(names), seed).tolist():
+        part = min(wanted, key=lambda part: has[part] / wanted[part])
         given[number] = part
         has[part] += int(sizes[number])
     return given[group.reshape(-1)]
