@@ -100,10 +100,11 @@ def test_check_fails_on_data_that_the_model_is_bad_at(place: Path, demo: Ran) ->
 
 
 def test_decide_answers_other_requirements_without_measuring(place: Path, plan: dict[str, Any]) -> None:
-    decided = run_in(place, "decide", "--p95", "5ms", "--rate", "100000/s", "--price", "0.2USD/h", "--format", "json")
+    rate = f"{2.5 * plan['capacity_per_replica']:.0f}/s"
+    decided = run_in(place, "decide", "--p95", "5ms", "--rate", rate, "--price", "0.2USD/h", "--format", "json")
     assert decided.status == 0, decided.err
     assert decided.json["search"]["measured"] == 0
-    assert decided.json["replicas"] > 1
+    assert decided.json["replicas"] == 3
     assert decided.json["cost"]["currency"] == "USD"
     assert decided.json["search"]["complete"] == plan["search"]["complete"], "a rate changes nothing about the search"
 
@@ -128,7 +129,9 @@ def test_decide_answers_for_other_arrivals_without_measuring(place: Path, plan: 
     busy = run_in(place, "decide", "demo-plan", "--arrivals", "trace:busy.csv", "--format", "json").json
     for decided in (bursts, busy):
         assert decided["search"]["measured"] == 0
-        assert decided["capacity_per_replica"] < plan["capacity_per_replica"]
+    # Where the machine is fast beside the bound, bursts change nothing; the busy minutes of the trace always do.
+    assert bursts["capacity_per_replica"] <= plan["capacity_per_replica"]
+    assert busy["capacity_per_replica"] < plan["capacity_per_replica"] / 2
     assert bursts["requirements"]["arrivals"]["cv"] == 4
     assert busy["requirements"]["arrivals"]["source"] == "busy.csv"
     assert any("trace busy.csv: 64 stretches of 60 s" in warning for warning in busy["warnings"])

@@ -12,7 +12,7 @@ from steelyard.records.engine import Array, SessionSettings
 from steelyard.runtimes import open_session
 from steelyard.variants import make
 
-PICTURES = 60
+PICTURES = 200
 CALIBRATION = 60
 
 
@@ -27,7 +27,7 @@ def agreement(one: Array, other: Array) -> float:
 
 @pytest.fixture(scope="module")
 def pictures(mirror: Path) -> Array:
-    """Real pictures as EfficientNet-Lite0 takes them: float32 [120, 3, 224, 224], drawn over all classes."""
+    """Real pictures as EfficientNet-Lite0 takes them: float32 [260, 3, 224, 224], drawn over all classes."""
     from PIL import Image
 
     folder = mirror / "imagenet1000"
