@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard.errors import CandidateFailure, Expired, InputError, Overloaded
+from steelyard.errors import CandidateFailure, Expired, InputError, Overloaded, WorkerLost
 from steelyard.records.engine import Array
 from steelyard.records.model import TensorInfo
 from steelyard.records.signature import Growing, Signature
 from steelyard.scheduling import ALL, Choice, Policy, Single, profile_of
+from steelyard.serve import served as served_module
 from steelyard.serve.callers import Promise as Promised
 from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.served import Promise, Resident, ServedModel
@@ -303,6 +304,30 @@ def test_closing_answers_what_waits() -> None:
         assert all(future.done() for future in futures)
         with pytest.raises(Overloaded, match="no longer serving"):
             ask(model, numbers(1, 0))
+
+
+def test_closing_does_not_wait_for_ever_for_a_process_that_cannot_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost(Times):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.given_up = threading.Event()
+
+        def run(self, stream: int, inputs: Mapping[str, Array]) -> Sequence[Array]:
+            raise WorkerLost("the process that ran the model died")
+
+        def revive(self, stream: int) -> None:
+            assert self.given_up.wait(PATIENCE_S)
+
+    monkeypatch.setattr(served_module, "WORTH_WAITING_S", 0.05)
+    engine = Lost()
+    resident = Resident("v0", "v0.test", 0.9, 3.0, engine, 4, revive=engine.revive, give_up=engine.given_up.set)
+    model = ServedModel(
+        METADATA, SIGNATURE, [resident], Single(profile_of([1e-6] * 8)), 1, Promise(10.0, 95, False), 100
+    )
+    futures = [ask(model, numbers(1, n)) for n in range(5)]
+    model.close()
+    assert engine.given_up.is_set()
+    assert all(isinstance(future.exception(PATIENCE_S), WorkerLost | Overloaded) for future in futures)
 
 
 def is_ready(model: ServedModel) -> bool:

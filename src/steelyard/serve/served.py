@@ -28,6 +28,8 @@ from steelyard.serve.tickets import Ticket
 from steelyard.serve.wishes import rungs_for
 
 LEAST_RETRY_S = 0.1
+WORTH_WAITING_S = 10.0
+"""For a process that is lost while what waits is answered for the last time."""
 HERE_S = 0.0005
 """A batch that takes no longer may be served in the thread of whoever asks."""
 
@@ -246,8 +248,7 @@ class ServedModel:
         """
         self.successor = successor
         self._closed.set()
-        for resident in self.residents:
-            resident.give_up()
+        self._give_up()
         for waiting in self._dispatcher.give_back(whole_requests):
             successor.take_over(waiting)
 
@@ -266,11 +267,21 @@ class ServedModel:
             self._pass_on(tickets, error)
 
     def close(self, drain: bool = True) -> None:
-        """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models."""
+        """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models.
+
+        A process that is lost meanwhile is waited for, but not for ever: then what needs it fails.
+        """
         self._closed.set()
+        patience = threading.Timer(WORTH_WAITING_S if drain else 0.0, self._give_up)
+        patience.start()
         self._dispatcher.close(drain)
+        patience.cancel()
         for resident in self.residents:
             resident.close()
+
+    def _give_up(self) -> None:
+        for resident in self.residents:
+            resident.give_up()
 
 
 def _sizes(largest: int) -> Sequence[int]:
