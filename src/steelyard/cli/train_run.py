@@ -18,6 +18,7 @@ from steelyard.errors import UsageError
 from steelyard.loop import training
 from steelyard.networks.table import NETWORKS
 from steelyard.records.base import to_json
+from steelyard.records.evaluation import Evaluation
 from steelyard.records.training import Epoch
 from steelyard.train import recipes
 
@@ -77,11 +78,11 @@ def train(
     folder = out or Path(f"{made.name}-model")
     console = error_console()
     with stoppable(console) as stop, _watched(console, made.training.epochs, form) as watch:
-        trained = training.train(made, folder, fresh=fresh, watch=watch, stop=stop)
+        trained, evaluation = training.train(made, folder, fresh=fresh, watch=watch, stop=stop)
     if form == "json":
-        sys.stdout.write(to_json(trained.run, indent=2).decode() + "\n")
+        sys.stdout.write(to_json({"run": trained.run, "evaluation": evaluation}, indent=2).decode() + "\n")
     elif form == "human":
-        _tell(Console(), trained, folder)
+        _tell(Console(), trained, evaluation, folder)
     if weigh is not None:
         _weigh(folder, weigh, form)
 
@@ -108,7 +109,7 @@ def _watched(console: Console, epochs: int, form: str) -> Iterator[Any]:
         yield Lines(console)
 
 
-def _tell(console: Console, trained: Any, folder: Path) -> None:
+def _tell(console: Console, trained: Any, evaluation: Evaluation, folder: Path) -> None:
     run = trained.run
     for sentence in (*run.data.prepared, *(f"[yellow]leak: {leak}[/yellow]" for leak in run.data.leaks)):
         console.print(f"  {sentence}", highlight=False)
@@ -117,9 +118,21 @@ def _tell(console: Console, trained: Any, folder: Path) -> None:
         f"epoch {run.kept} was kept; {numbers.seconds(run.seconds)}",
         highlight=False,
     )
-    console.print(
-        f"{folder}: model.onnx, and all that belongs to it. Weigh it: cd {folder} && steelyard weigh --p95 5ms"
-    )
+    for line in _figures(evaluation):
+        console.print(line, highlight=False)
+    for warning in evaluation.warnings:
+        console.print(f"[bold red]warning:[/bold red] {warning}", highlight=False)
+    console.print(f"{folder} holds model.onnx and all that belongs to it. Weigh it:", highlight=False)
+    console.print(f"  cd {folder} && steelyard weigh --p95 5ms", highlight=False)
+
+
+def _figures(evaluation: Evaluation) -> Iterator[str]:
+    """What is most asked for, with limits."""
+    yield f"on {numbers.count(evaluation.items)} items of the {evaluation.part} (95% limits):"
+    for name in ("accuracy", "precision", "recall", "f1", "auroc", "calibration_error", "mse", "mae", "r2"):
+        found = getattr(evaluation, name)
+        if found is not None:
+            yield f"  {name.replace('_', ' '):<18} {found.value:.4f}  ({found.low:.4f} to {found.high:.4f})"
 
 
 def _weigh(folder: Path, words: dict[str, Any], form: str) -> None:

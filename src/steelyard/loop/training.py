@@ -10,6 +10,7 @@ from typing import Any
 
 from steelyard.errors import UsageError
 from steelyard.records.dotted import found
+from steelyard.records.evaluation import Evaluation
 from steelyard.records.recipe import Recipe
 from steelyard.train.progress import Watch
 
@@ -18,21 +19,25 @@ NEEDED = "training needs torch and Lightning Fabric"
 
 def train(
     recipe: Recipe, out: Path, *, fresh: bool = False, watch: Watch | None = None, stop: threading.Event | None = None
-) -> Any:
-    """Train, and export into `out`: a `Trained`. A run that was interrupted there goes on, unless `fresh`.
+) -> tuple[Any, Evaluation]:
+    """Train, and export into `out`: a `Trained`, and how right it is on its test.
+
+    A run that was interrupted there goes on, unless `fresh`.
 
     Raises UsageError without what training needs, and whatever `train.fit` and `export` raise.
     """
     try:
         fit, place = found("steelyard.train.fitting:fit"), found("steelyard.train.fitting:CHECKPOINT")
+        export = found("steelyard.train.export:export")
     except ModuleNotFoundError as error:
         raise UsageError(f"{NEEDED} ({error.name} is missing)", "pip install 'steelyard[train]'") from error
     if fresh:
         with contextlib.suppress(FileNotFoundError):
             (out / place).unlink()
     trained = fit(recipe, folder=out, watch=watch, stop=stop)
-    trained.export(out)
-    return trained
+    evaluation = trained.evaluate()
+    export(trained, out, evaluation)
+    return trained, evaluation
 
 
 def changes(words: Mapping[str, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from steelyard.models.torch_module import export_module
 from steelyard.preparation.plain import Tokens
 from steelyard.preparation.steps import apply_all, prepared_to_json
 from steelyard.records.base import to_json
+from steelyard.records.evaluation import Evaluation
 from steelyard.train.ready import RawInputs, raw_inputs, ready
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ TOLERANCE = 1e-3
 """Of the largest magnitude in any answer, or of 1."""
 
 
-def export(trained: Trained, folder: Path) -> Path:
+def export(trained: Trained, folder: Path, evaluation: Evaluation | None = None) -> Path:
     """Write everything into `folder`, which is made. Returns the path of the model.
+
+    `evaluation`: of the test, where it was made already.
 
     Raises UsageError for a folder that holds other things, ModelError when the file answers otherwise than the network.
     """
@@ -46,7 +49,8 @@ def export(trained: Trained, folder: Path) -> Path:
     sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in inputs.arrays)
     model = export_module(module, sample, folder / MODEL, input_names=inputs.names, dynamic_shapes=inputs.varies)
     verify(model, trained, raw.take(np.arange(min(CHECKED, len(raw)))))
-    for name, content in (_test(inputs, raw) | _words(trained)).items():
+    evaluation = evaluation or trained.evaluate(examples=raw)
+    for name, content in (_test(inputs, raw) | _words(trained, evaluation)).items():
         (folder / name).write_bytes(content)
     return model
 
@@ -91,12 +95,13 @@ def _test(inputs: RawInputs, raw: Examples) -> dict[str, bytes]:
     return {TEST: packed.getvalue()}
 
 
-def _words(trained: Trained) -> dict[str, bytes]:
+def _words(trained: Trained, evaluation: Evaluation) -> dict[str, bytes]:
     """What is told in text files."""
     steps = (step for each in trained.data.prepared.serving.values() for step in each)
     tokenizer = next((step for step in steps if isinstance(step, Tokens)), None)
     words = {
         RUN: to_json(trained.run, indent=2),
+        EVALUATION: to_json(evaluation, indent=2),
         PREPARATION: prepared_to_json(trained.data.prepared),
         SETTINGS: _settings(trained, tokenizer).encode(),
     }

@@ -13,6 +13,7 @@ from steelyard.datasets.examples import Array, Examples
 from steelyard.errors import UsageError
 from steelyard.preparation.steps import apply_all
 from steelyard.records.dotted import found
+from steelyard.records.evaluation import Evaluation
 from steelyard.records.training import Run
 from steelyard.train.data import Prepare
 from steelyard.train.loop import outputs_of
@@ -63,6 +64,14 @@ class Trained:
         if name not in PARTS:
             raise UsageError(f"there is no part {name!r}", f"there are {', '.join(PARTS)}")
         return self.data.raw.named[name]
+
+    def evaluate(self, part: str = "test", examples: Examples | None = None) -> Evaluation:
+        """Everything that is told of how right it is, on a part of its data or on raw `examples`."""
+        from steelyard.evaluation import evaluate
+
+        judged = self.part(part) if examples is None else examples
+        answers = self.predict_proba(judged) if self.classes else self.predict(judged)
+        return evaluate(answers, judged.targets, self.classes, part=part, groups=judged.groups)
 
     def export(self, folder: str | Path) -> Path:
         """Write the network as ONNX with all that belongs to it into `folder`. See `train.export.export`."""
