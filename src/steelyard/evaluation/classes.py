@@ -70,7 +70,7 @@ def _f1(labelled: Array, answered: Array, *, with_limits: bool) -> Interval:
 
     def value(weights: Floats) -> Floats:
         total = weights @ sizes
-        return np.asarray(2 * (weights @ both) / np.maximum(total, 1e-12))
+        return np.asarray(2 * (weights @ both) / np.maximum(total, 1e-12), np.float64)
 
     if with_limits:
         return drawn(value, len(labelled))
