@@ -100,7 +100,7 @@ def calibration_error(told: Array, targets: Array) -> Interval:
 
     def value(weights: Floats) -> Floats:
         sums = np.add.reduceat(weights[:, order] * off[order], starts, axis=1)
-        return np.abs(sums).sum(axis=1) / weights.sum(axis=1)
+        return np.asarray(np.abs(sums).sum(axis=1) / weights.sum(axis=1), np.float64)
 
     return drawn(value, len(targets))
 
