@@ -12,8 +12,10 @@ from steelyard.errors import UsageError
 from steelyard.records.dotted import found
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.recipe import Recipe
+from steelyard.report.training import picture, render
 from steelyard.train.progress import Watch
 
+REPORT = "report.html"
 NEEDED = "training needs torch and Lightning Fabric"
 
 
@@ -35,9 +37,17 @@ def train(
         with contextlib.suppress(FileNotFoundError):
             (out / place).unlink()
     trained = fit(recipe, folder=out, watch=watch, stop=stop)
-    evaluation = trained.evaluate()
+    part = next(name for name in ("test", "validation", "training") if len(trained.part(name)))
+    evaluation = trained.evaluate(part)
     export(trained, out, evaluation)
+    (out / REPORT).write_text(render(trained.run, evaluation, _pictures(trained, evaluation)), encoding="utf-8")
     return trained, evaluation
+
+
+def _pictures(trained: Any, evaluation: Evaluation) -> dict[int, str]:
+    """What the mistakes look like, where they are pictures."""
+    pixels = trained.part(evaluation.part).inputs.get("image")
+    return {} if pixels is None else {each.row: picture(pixels[each.row]) for each in evaluation.mistakes}
 
 
 def changes(words: Mapping[str, str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from steelyard.preparation.plain import Tokens
 from steelyard.preparation.steps import apply_all, prepared_to_json
 from steelyard.records.base import to_json
 from steelyard.records.evaluation import Evaluation
+from steelyard.train.card import card
 from steelyard.train.ready import RawInputs, raw_inputs, ready
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL, RUN, EVALUATION, PREPARATION = "model.onnx", "run.json", "evaluation.json", "preparation.json"
 TEST, TEST_TABLE, TOKENIZER, SETTINGS = "test.npz", "test.csv", "tokenizer.json", "steelyard.toml"
+CARD = "README.md"
 CHECKED = 64
 """Items by which the file is held against the network."""
 TOLERANCE = 1e-3
@@ -42,14 +44,15 @@ def export(trained: Trained, folder: Path, evaluation: Evaluation | None = None)
     """
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    raw = next(part for part in map(trained.part, ("test", "validation", "training")) if len(part))
+    part = next(name for name in ("test", "validation", "training") if len(trained.part(name)))
+    raw = trained.part(part)
     prepared = apply_all(trained.data.prepared, raw)
     inputs = raw_inputs(raw, prepared)
     module = ready(trained.network, trained.data.prepared, raw, prepared).eval()
     sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in inputs.arrays)
     model = export_module(module, sample, folder / MODEL, input_names=inputs.names, dynamic_shapes=inputs.varies)
     verify(model, trained, raw.take(np.arange(min(CHECKED, len(raw)))))
-    evaluation = evaluation or trained.evaluate(examples=raw)
+    evaluation = evaluation or trained.evaluate(part)
     for name, content in (_test(inputs, raw) | _words(trained, evaluation)).items():
         (folder / name).write_bytes(content)
     return model
@@ -76,7 +79,7 @@ def _check_folder(folder: Path) -> None:
 
 
 _ALLOWED = {
-    MODEL, RUN, EVALUATION, PREPARATION, TEST, TEST_TABLE, TOKENIZER, SETTINGS, "README.md", "report.html",
+    MODEL, RUN, EVALUATION, PREPARATION, TEST, TEST_TABLE, TOKENIZER, SETTINGS, CARD, "report.html",
     "checkpoint.safetensors",
 }  # fmt: skip
 
@@ -102,6 +105,7 @@ def _words(trained: Trained, evaluation: Evaluation) -> dict[str, bytes]:
     words = {
         RUN: to_json(trained.run, indent=2),
         EVALUATION: to_json(evaluation, indent=2),
+        CARD: card(trained.run, evaluation).encode(),
         PREPARATION: prepared_to_json(trained.data.prepared),
         SETTINGS: _settings(trained, tokenizer).encode(),
     }
