@@ -25,7 +25,8 @@ class DataChoice(Record):
     name: str = ""
     own: Mapping[str, Any] = {}
     split: SplitKind | None = None
-    """None: as the makers gave the parts, or stratified where they gave none."""
+    """None: as the makers gave the parts; else by groups where there are any; else stratified (measured values: at
+    random)."""
     validation: float = 0.1
     """Share of the items, where the makers gave no such part."""
     test: float = 0.2

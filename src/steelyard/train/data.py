@@ -16,7 +16,7 @@ from steelyard.networks.shapes import InputShape
 from steelyard.preparation import steps
 from steelyard.preparation.imbalance import told_imbalance
 from steelyard.preparation.leakage import find_leaks
-from steelyard.preparation.splits import Parts, split
+from steelyard.preparation.splits import Parts, SplitKind, split
 from steelyard.preparation.steps import Prepared
 from steelyard.records.recipe import Chosen, DataChoice, Recipe
 from steelyard.records.spelling import did_you_mean
@@ -67,8 +67,9 @@ def prepare(recipe: Recipe, examples: Examples) -> Prepare:
     Raises UsageError for steps that there are not, DataError for data that cannot be prepared so.
     """
     choice = recipe.data
-    kind = choice.split or ("given" if examples.parts is not None else "random" if examples.measured else "stratified")
-    parts = _limited(split(examples, kind, choice.validation, choice.test, recipe.seed), choice.limit)
+    parts = _limited(
+        split(examples, choice.split or _usual(examples), choice.validation, choice.test, recipe.seed), choice.limit
+    )
     if not len(parts.training):
         raise DataError("there are no items to train on", "make validation and test smaller")
     chosen = [steps.make(each.name, each.options) for each in recipe.prepare]
@@ -80,6 +81,15 @@ def prepare(recipe: Recipe, examples: Examples) -> Prepare:
         shape_of(training, prepared.serving),
         _told(choice, examples, parts, prepared, training),
     )  # fmt: skip
+
+
+def _usual(examples: Examples) -> SplitKind:
+    """How these are divided when nothing is said."""
+    if examples.parts is not None:
+        return "given"
+    if examples.groups is not None:
+        return "group"
+    return "random" if examples.measured else "stratified"
 
 
 def _limited(parts: Parts, limit: int | None) -> Parts:
