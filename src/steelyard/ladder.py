@@ -57,14 +57,14 @@ def rung_of(figures: Figures, reference: QualityFigures) -> Rung:
     cost = figures.cost.per_million
     return Rung(
         name=figures.candidate.variant,
-        quality=_comparable(reference, figures.quality),
+        quality=comparable(reference, figures.quality),
         profile=profile(figures.service, PLANNED_QUANTILE, figures.candidate.max_batch),
         cost_per_thousand=None if cost is None else cost / 1000,
         service=figures.service,
     )
 
 
-def _comparable(reference: QualityFigures, quality: QualityFigures) -> float:
+def comparable(reference: QualityFigures, quality: QualityFigures) -> float:
     """Candidates are judged on different items: what compares them is their drop against the reference."""
     if reference.lower_is_better:
         return reference.value * (1 + quality.drop)
