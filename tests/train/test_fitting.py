@@ -97,7 +97,7 @@ fit(recipe("digits-conv2"), pictures(), folder=Path(sys.argv[1]))
 
 
 def test_a_run_killed_in_the_middle_of_a_checkpoint_goes_on_from_the_one_before(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert (tmp_path / CHECKPOINT).is_file()

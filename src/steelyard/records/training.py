@@ -66,6 +66,8 @@ class Run(Record):
     versions: dict[str, str]
     machine: Machine
     processes: int
+    threads: int
+    """Per process. The same run with another number rounds otherwise in the last bits."""
     seconds: float
     """Of the loop alone, over all interruptions."""
     cpu_seconds: float

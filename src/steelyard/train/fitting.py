@@ -191,6 +191,7 @@ def run_of(recipe: Recipe, data: Prepare, network: torch.nn.Module, learnt: Lear
         versions=_versions(),
         machine=this_machine(),
         processes=fabric.world_size,
+        threads=torch.get_num_threads(),
         seconds=learnt.seconds,
         cpu_seconds=learnt.cpu_seconds,
     )
