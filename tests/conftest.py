@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # OpenVINO and NNCF would report each use to their makers over the network; without this package they do not.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# Nor does ONNX Runtime, which some tests load by themselves.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 BROWSER_ARGUMENTS = (
     "--no-sandbox",

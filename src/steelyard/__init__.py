@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from steelyard.version import VERSION
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from steelyard.report.explain import explain
 
 __version__ = VERSION
+
+# ONNX Runtime would report itself and the models that it opens to its makers, and leave an identifier in the home
+# folder (from 1.29 on: see the Privacy.md that comes with it). It looks once, when it is loaded: so this stands before
+# anything that loads it, and holds for all child processes.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME = {
     "Balance": "loop.weigh",

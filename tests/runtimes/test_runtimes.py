@@ -111,6 +111,21 @@ def test_importing_openvino_reports_nothing_to_its_makers(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_opening_a_model_in_onnxruntime_reports_nothing_to_its_makers(tmp_path: Path) -> None:
+    """Left alone, loading it leaves an identifier and a store of events in the home folder, and sends them."""
+    model = tiny_model.write(tmp_path / "m", "onnx")
+    script = (
+        "from pathlib import Path\n"
+        "from steelyard.records.engine import SessionSettings\n"
+        "from steelyard.runtimes import open_session\n"
+        f"open_session('onnxruntime', Path({str(model)!r}), SessionSettings())\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    subprocess.run([sys.executable, "-c", script], check=True, env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
+    assert not list(home.iterdir())
+
+
 class Forgetful:
     """A runtime with the faults that the contract is there to find."""
 

@@ -11,6 +11,9 @@ import onnxruntime
 from steelyard.records.engine import Array, SessionSettings
 from steelyard.runtimes import failure
 
+# Where somebody loaded it before `import steelyard` could silence it: what it would still report from now on.
+onnxruntime.disable_telemetry_events()
+
 
 class OnnxRuntimeSession:
     """One model, one stream per Python thread. The outputs are new arrays that belong to the caller."""
