@@ -55,8 +55,11 @@ class Chain:
         return batch, targets
 
 
-def make(name: str, options: Mapping[str, Any] | None = None) -> Augmentation:
-    """The augmentation of this name. Raises UsageError when there is none, or it cannot be made with these options."""
+def make(name: str, options: Mapping[str, Any] | None = None, classes: int = 0) -> Augmentation:
+    """The augmentation of this name; one that mixes targets learns how many `classes` there are, unless options say it.
+
+    Raises UsageError when there is none, or it cannot be made with these options.
+    """
     if name not in AUGMENTATIONS:
         raise UsageError(f"no augmentation is called {name!r}", did_you_mean(name, AUGMENTATIONS))
     kind = found(AUGMENTATIONS[name])
@@ -65,15 +68,16 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Augmentation:
     if unknown:
         raise UsageError(f"the augmentation {name!r} has no option {unknown[0]!r}", did_you_mean(unknown[0], known))
     try:
-        made: Augmentation = kind(**(options or {}))
+        told = {"classes": classes} if "classes" in known else {}
+        made: Augmentation = kind(**(told | dict(options or {})))
     except (TypeError, ValueError) as error:
         raise UsageError(f"the augmentation {name!r}: {error}") from None
     return made
 
 
-def chain(wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> Chain:
+def chain(wanted: Sequence[tuple[str, Mapping[str, Any]]], classes: int = 0) -> Chain:
     """Those of these names and options. Raises UsageError as `make` does."""
-    return Chain(tuple(make(name, options) for name, options in wanted))
+    return Chain(tuple(make(name, options, classes) for name, options in wanted))
 
 
 def uniform(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from steelyard.errors import DataError
+
 
 @dataclass(frozen=True)
 class Mixup:
@@ -19,7 +21,7 @@ class Mixup:
     """
 
     classes: int = 0
-    """0: targets are measured values, or probabilities already."""
+    """A recipe need not say it. 0: targets are measured values, or probabilities already."""
     alpha: float = 0.2
 
     def __post_init__(self) -> None:
@@ -27,7 +29,12 @@ class Mixup:
             raise ValueError(f"alpha = {self.alpha}, above 0")
 
     def __call__(self, batch: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Every item with another one of the batch. Raises ValueError for class numbers without `classes`."""
+        """Every item with another one of the batch.
+
+        Raises DataError for tokens, which cannot be mixed, ValueError for class numbers without `classes`.
+        """
+        if not batch.is_floating_point():
+            raise DataError("mixup adds items up, which means nothing for tokens", "leave it out of [[augment]]")
         if not targets.is_floating_point():
             if not self.classes:
                 raise ValueError("mixup of class numbers needs the number of classes")

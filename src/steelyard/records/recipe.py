@@ -19,6 +19,18 @@ class Chosen(Record):
     options: Mapping[str, Any] = {}
 
 
+class Windows(Record):
+    """Long sequences are cut into windows, which are the items."""
+
+    steps: int
+    every: int | None = None
+    """Steps from one window's beginning to the next one's; None: `steps`, they do not overlap."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or (self.every is not None and self.every < 1):
+            raise UsageError("[data.windows] steps and every are 1 or more", "for example steps = 100, every = 50")
+
+
 class DataChoice(Record):
     """What is learnt from: a data set by name, or one's own (`own`: the fields of `datasets.own.OwnData`)."""
 
@@ -32,6 +44,8 @@ class DataChoice(Record):
     test: float = 0.2
     limit: int | None = None
     """At most so many items of each part, for a first try."""
+    windows: Windows | None = None
+    """Of sequences; windows of one sequence, or one group, stay in one part."""
 
 
 class Training(Record):

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from steelyard import datasets
-from steelyard.datasets.examples import Examples
+from steelyard.datasets.examples import Array, Examples
 from steelyard.errors import DataError, UsageError
 from steelyard.networks.shapes import InputShape
 from steelyard.preparation import steps
@@ -18,6 +18,7 @@ from steelyard.preparation.imbalance import told_imbalance
 from steelyard.preparation.leakage import find_leaks
 from steelyard.preparation.splits import Parts, SplitKind, split
 from steelyard.preparation.steps import Prepared
+from steelyard.preparation.windows import windows
 from steelyard.records.recipe import Chosen, DataChoice, Recipe
 from steelyard.records.spelling import did_you_mean
 from steelyard.records.training import DataTold
@@ -67,8 +68,9 @@ def prepare(recipe: Recipe, examples: Examples) -> Prepare:
     Raises UsageError for steps that there are not, DataError for data that cannot be prepared so.
     """
     choice = recipe.data
+    items = examples if choice.windows is None else windows(examples, choice.windows.steps, choice.windows.every)
     parts = _limited(
-        split(examples, choice.split or _usual(examples), choice.validation, choice.test, recipe.seed), choice.limit
+        split(items, choice.split or _usual(items), choice.validation, choice.test, recipe.seed), choice.limit
     )
     if not len(parts.training):
         raise DataError("there are no items to train on", "make validation and test smaller")
@@ -95,8 +97,13 @@ def _usual(examples: Examples) -> SplitKind:
 def _limited(parts: Parts, limit: int | None) -> Parts:
     if limit is None:
         return parts
-    small = {name: part.take(np.arange(min(limit, len(part)))) for name, part in parts.named.items()}
-    return replace(parts, told=(*parts.told, f"only the first {limit} items of each part are used"), **small)
+    small = {name: part.take(_spread(len(part), limit)) for name, part in parts.named.items()}
+    return replace(parts, told=(*parts.told, f"at most {limit} items of each part are used"), **small)
+
+
+def _spread(items: int, limit: int) -> Array:
+    """At most `limit` of so many items, from all over: data often lie class by class."""
+    return np.arange(items) if items <= limit else np.arange(limit) * items // limit
 
 
 def _told(choice: DataChoice, examples: Examples, parts: Parts, prepared: Prepared, training: Examples) -> DataTold:
@@ -108,11 +115,19 @@ def _told(choice: DataChoice, examples: Examples, parts: Parts, prepared: Prepar
         sha256=sha256_of(examples),
         items={"training": len(training), "validation": len(parts.validation), "test": len(parts.test)},
         classes=examples.classes,
-        prepared=(*parts.told, *prepared.told, *kept, *((unequal,) if unequal else ())),
+        prepared=(*_cut(choice, parts), *parts.told, *prepared.told, *kept, *((unequal,) if unequal else ())),
         leaks=tuple(leak.told for leak in find_leaks(parts)),
         licence=known.licence if known else "",
         source=known.source if known else "",
     )
+
+
+def _cut(choice: DataChoice, parts: Parts) -> Sequence[str]:
+    """What is told of windows."""
+    if choice.windows is None:
+        return ()
+    steps, count = choice.windows.steps, sum(len(part) for part in parts.named.values())
+    return (f"sequences were cut into {count} windows of {steps} steps, one every {choice.windows.every or steps}",)
 
 
 def _kept(prepared: Prepared, parts: Parts, name: str) -> Sequence[str]:

@@ -24,7 +24,8 @@ from steelyard.records.training import Run
 from steelyard.train import luck
 from steelyard.train.data import Prepare, prepare, read, with_default_steps
 from steelyard.train.items import Items
-from steelyard.train.loop import Learnt, Loop, Order, Task, drawn, shuffled
+from steelyard.train.loop import Learnt, Loop, Task
+from steelyard.train.order import Order, drawn, shuffled
 from steelyard.train.progress import Nobody, Watch
 from steelyard.train.room import check_room
 from steelyard.train.shaping import items_of
@@ -117,12 +118,12 @@ def task_of(
         loss=loss,
         training=_laid_out(training, terms.channels_last).to(device),
         validation=_laid_out(validation, terms.channels_last).to(device) if len(validation) else None,
-        order=order_of(recipe.balance, data),
+        order=order_of(recipe.balance, data, terms.batch),
         metric=metric_of(recipe, data),
         terms=terms,
         seed=recipe.seed,
         identity=digest(recipe, data.told.sha256),
-        augment=augment_of(recipe),
+        augment=augment_of(recipe, len(data.told.classes)),
         watch=watch,
         checkpoint=None if folder is None else folder / CHECKPOINT,
         stop=stop,
@@ -148,13 +149,13 @@ def loss_of(recipe: Recipe, data: Prepare) -> losses.Loss:
     return loss
 
 
-def order_of(balance: Chosen, data: Prepare) -> Order:
+def order_of(balance: Chosen, data: Prepare, batch: int) -> Order:
     """In what order, and how often, training items are seen."""
     if balance.name not in BALANCES:
         raise UsageError(f"[balance] name is one of {', '.join(BALANCES)}; got '{balance.name}'")
     if balance.name != "resample":
-        return shuffled(len(data.training))
-    return drawn(class_weights(data.training, **balance.options)[data.training.targets])
+        return shuffled(len(data.training), batch)
+    return drawn(class_weights(data.training, **balance.options)[data.training.targets], batch)
 
 
 def metric_of(recipe: Recipe, data: Prepare) -> Metric:
@@ -163,11 +164,11 @@ def metric_of(recipe: Recipe, data: Prepare) -> Metric:
     return metric(recipe.training.metric or usual, data.training.classes)
 
 
-def augment_of(recipe: Recipe) -> Augment | None:
-    """What is done to each batch; None: nothing."""
+def augment_of(recipe: Recipe, classes: int) -> Augment | None:
+    """What is done to each batch of data with so many classes; None: nothing."""
     if not recipe.augment:
         return None
-    chain = augment.chain([(each.name, each.options) for each in recipe.augment])
+    chain = augment.chain([(each.name, each.options) for each in recipe.augment], classes)
 
     def augmented(batch: Items, generator: torch.Generator) -> Items:
         changed, targets = chain(batch.inputs[0], batch.targets, generator)

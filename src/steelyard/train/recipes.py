@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 
 from steelyard.errors import UsageError
-from steelyard.records.recipe import DataChoice, Privacy, Recipe, Training
+from steelyard.records.base import Record
+from steelyard.records.recipe import DataChoice, Privacy, Recipe, Training, Windows
 from steelyard.records.spelling import did_you_mean
 
 CHOICES = ("balance", "network", "loss", "optimiser", "schedule")
 """Tables of one name and its options."""
 LISTS = ("prepare", "augment")
 """Lists of such tables."""
-RECORDS: Mapping[str, type[Training | Privacy]] = {"training": Training, "privacy": Privacy}
+RECORDS: Mapping[str, type[Record]] = {"training": Training, "privacy": Privacy}
 TOP = ("name", "seed")
 SHIPPED = files("steelyard") / "assets" / "recipes"
 
@@ -83,6 +84,8 @@ def _data(table: Mapping[str, Any], where: str) -> Any:
         )
     if "name" not in said and "source" not in own:
         raise UsageError(f"{where}: [data] has neither a name nor a source", 'name = "mnist", or source = "table.csv"')
+    if "windows" in said:
+        said["windows"] = _record(_table(said, "windows", where), Windows, where, "data.windows")
     return {key: value for key, value in said.items() if key in known} | {"own": own}
 
 
@@ -99,7 +102,7 @@ def _every(tables: Any, where: str, name: str) -> Any:
     return [_chosen(each, where, name) for each in tables]
 
 
-def _record(table: Mapping[str, Any], kind: type[Training | Privacy], where: str, name: str) -> Any:
+def _record(table: Mapping[str, Any], kind: type[Record], where: str, name: str) -> Any:
     said = {key.replace("-", "_"): value for key, value in table.items()}
     _check_keys(said, kind.__struct_fields__, where, f"[{name}] ")
     return said
