@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import torch
 
 from steelyard.errors import Diverged, Interrupted
@@ -27,8 +25,9 @@ from steelyard.records.recipe import Training
 from steelyard.records.training import Epoch
 from steelyard.train import checkpoint, luck
 from steelyard.train.items import Items
+from steelyard.train.order import Order
 from steelyard.train.progress import Nobody, Watch
-from steelyard.train.stepping import Augment, Stepper
+from steelyard.train.stepping import Augment, Lasting, Stepper
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -38,9 +37,6 @@ SAVE_EVERY_S = 60.0
 WORSE_THAN_AT_FIRST = 3.0
 """A loss that has grown by this factor over an epoch will not come back."""
 VALIDATION_BATCH = 512
-
-Order = Callable[[torch.Generator], torch.Tensor]
-"""The rows of the training part in the order of an epoch, int64; some may be missing, or come more than once."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,8 @@ class Task:
     augment: Augment | None = None
     watch: Watch = field(default_factory=Nobody)
     checkpoint: Path | None = None
+    beside: Lasting | None = None
+    """What a run has to remember beside all this when it is interrupted."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Once it is set, what was learnt is kept and the run is over. Over several processes, after the epoch."""
 
@@ -116,19 +114,22 @@ class Loop:
         """
         self._resume()
         course, terms = self._course, self._task.terms
-        while course.epoch < terms.epochs and not course.stopped:
+        while not self._is_over():
             self._epoch()
         self._task.network.load_state_dict(self._best)
         stopped = course.stopped or f"all {terms.epochs} epochs were made"
         return Learnt(tuple(course.epochs), course.kept, stopped, course.seconds, course.cpu_seconds)
 
+    def _is_over(self) -> bool:
+        return self._course.epoch >= self._task.terms.epochs or bool(self._course.stopped)
+
     def _epoch(self) -> None:
         course, task = self._course, self._task
-        order = task.order(luck.generator_of(task.seed, course.epoch))
-        steps = -(-len(order) // task.terms.batch)
+        batches = task.order(luck.generator_of(task.seed, course.epoch))
+        steps = len(batches)
         while course.step < steps:
             began, cpu = time.monotonic(), time.process_time()
-            rows = order[course.step * task.terms.batch : (course.step + 1) * task.terms.batch]
+            rows = batches[course.step]
             loss = self._step(rows, course.step / steps)
             course.step += 1
             course.loss_sum += loss * len(rows)
@@ -139,7 +140,7 @@ class Loop:
             self._save_now_and_then()
             if self._fabric.world_size == 1:
                 self._end_when_told()
-        self._end_epoch(steps, course.loss_sum / max(len(order), 1))
+        self._end_epoch(steps, course.loss_sum / max(sum(map(len, batches)), 1))
 
     def _end_when_told(self) -> None:
         course, hint = self._course, "the same command goes on from there" if self._task.checkpoint else ""
@@ -248,6 +249,7 @@ class Loop:
             "optimiser": self._task.optimiser.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
             "best": self._best,
+            "beside": self._task.beside and self._task.beside.state(self._is_over()),
         }
         checkpoint.write(place, state)
 
@@ -261,6 +263,8 @@ class Loop:
         task.optimiser.load_state_dict(state["optimiser"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
+        if task.beside is not None:
+            task.beside.go_on(state["beside"])
         self._best = state["best"]
         course = state["course"]
         self._course = Course(**course | {"epochs": msgspec.convert(course["epochs"], list[Epoch])})
@@ -288,14 +292,3 @@ def _some(rows: torch.Tensor) -> str:
     """Numbers of the first few rows."""
     told = ", ".join(str(row) for row in rows[:8].tolist())
     return f"{told} …" if len(rows) > 8 else told
-
-
-def shuffled(items: int) -> Order:
-    """Each item once, in random order."""
-    return lambda generator: torch.randperm(items, generator=generator)
-
-
-def drawn(weights: np.ndarray[Any, Any]) -> Order:
-    """As many as there are items, each drawn with a chance in proportion to its weight, some more than once."""
-    chances = torch.from_numpy(np.asarray(weights, np.float64))
-    return lambda generator: torch.multinomial(chances, len(chances), replacement=True, generator=generator)

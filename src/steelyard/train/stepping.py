@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -24,6 +24,16 @@ class Stepper(Protocol):
 
     def step(self, batch: Items) -> float:
         """Learn from it. Returns the mean loss over its items, as it was before."""
+
+
+class Lasting(Protocol):
+    """Something that a run must not forget when it is interrupted: checkpoints keep its state."""
+
+    def state(self, is_over: bool) -> dict[str, Any]:
+        """What is needed to go on exactly, see `checkpoint.State`; `is_over`: nothing will be gone on with."""
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """From where this state was taken."""
 
 
 class PlainStepper:
