@@ -28,6 +28,7 @@ __all__ = [
     "SequenceShape",
     "TableShape",
     "TextShape",
+    "check_options",
     "make",
     "options",
 ]
@@ -49,7 +50,7 @@ def make(name: str, shape: InputShape, outputs: int, **chosen: Any) -> torch.nn.
         raise UsageError(f"a network has 1 or more outputs, got {outputs}", "one per class, or per measured value")
     maker = _maker(name)
     _check_kind(name, shape)
-    _check_options(name, maker, chosen)
+    check_options(name, chosen)
     asked = inspect.signature(maker).parameters
     given = {key: value for key, value in (("shape", shape), ("outputs", outputs)) if key in asked}
     return _made(name, maker, given | chosen)
@@ -86,8 +87,9 @@ def _check_kind(name: str, shape: InputShape) -> None:
         raise UsageError(f"{name} takes {takes}, the data are {shape.kind}", f"choose one of: {', '.join(fitting)}")
 
 
-def _check_options(name: str, maker: _Maker, chosen: Mapping[str, Any]) -> None:
-    kinds = [each.kind for each in inspect.signature(maker).parameters.values()]
+def check_options(name: str, chosen: Mapping[str, Any]) -> None:
+    """Raises UsageError for an unknown network, or an option that it does not have."""
+    kinds = [each.kind for each in inspect.signature(_maker(name)).parameters.values()]
     known = options(name)
     wrong = next((option for option in chosen if option not in known), None)
     if wrong is not None and inspect.Parameter.VAR_KEYWORD not in kinds:

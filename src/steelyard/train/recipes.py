@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ LISTS = ("prepare", "augment")
 """Lists of such tables."""
 RECORDS: Mapping[str, type[Record]] = {"training": Training, "privacy": Privacy}
 TOP = ("name", "seed")
+SEARCH = "search"
+"""What a search may change: see `train.space`."""
 SHIPPED = files("steelyard") / "assets" / "recipes"
 
 
@@ -44,20 +47,35 @@ def text_of(recipe: str) -> tuple[str, str]:
 
 def read(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe of a file or name; `changes`: `{"training.epochs": 3}`. Raises UsageError for what is wrong in it."""
+    return parsed(tables(recipe, changes), recipe)
+
+
+def tables(recipe: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The same as it is written, unchecked but for being TOML."""
     text, where = text_of(recipe)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is no TOML: {error}", "see the guide to training") from error
-    for name, value in (changes or {}).items():
-        _put(content, name.split("."), value, name)
     content.setdefault("name", Path(where).stem)
-    return parsed(content, where)
+    return changed(content, changes or {})
+
+
+def changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables with some settings, or whole tables, put in the place of others."""
+    copy = deepcopy(dict(content))
+    for name, value in changes.items():
+        _put(copy, name.split("."), value, name)
+    return copy
 
 
 def parsed(content: Mapping[str, Any], where: str) -> Recipe:
-    """The recipe that these tables say. Raises UsageError for a key that is unknown or a value that does not fit."""
-    _check_keys(content, (*TOP, "data", *CHOICES, *LISTS, *RECORDS), where, "")
+    """The recipe that these tables say. Raises UsageError for a key that is unknown or a value that does not fit.
+
+    What a search may change, `[search]`, is no part of it.
+    """
+    content = {name: value for name, value in content.items() if name != SEARCH}
+    _check_keys(content, (*TOP, "data", *CHOICES, *LISTS, *RECORDS, SEARCH), where, "")
     for needed in ("data", "network"):
         if needed not in content:
             raise UsageError(f"{where} has no table [{needed}]", f"add [{needed}] with a name")

@@ -19,14 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from steelyard.errors import UsageError
-from steelyard.records.recipe import Privacy, Training
 from steelyard.records.space import Alternative, Choice, Either, Range, Space
 from steelyard.records.spelling import did_you_mean
-from steelyard.train.recipes import CHOICES, LISTS
+from steelyard.train.recipes import CHOICES, LISTS, RECORDS, SEARCH
 
-TABLE = "search"
 EXAMPLE = "for example [search] training.batch = [32, 64], or optimiser.rate = { low = 1e-4, high = 1e-2, log = true }"
-SEARCHED = (*CHOICES, *LISTS, "training", "privacy")
+SEARCHED = (*CHOICES, *LISTS, *RECORDS)
 FIXED = ("data", "seed", "name", "training.metric")
 """Networks are compared by one metric on the same items."""
 BOUNDS = ("low", "high", "log", "step")
@@ -49,9 +47,9 @@ class Chooser(Protocol):
 
 def space_of(content: Mapping[str, Any], where: str) -> Space:
     """What `[search]` in the tables of a recipe says. Raises UsageError for what cannot be searched."""
-    if TABLE not in content:
+    if SEARCH not in content:
         raise UsageError(f"{where} has no table [search], which says what a search may change", EXAMPLE)
-    said = content[TABLE]
+    said = content[SEARCH]
     if not isinstance(said, dict) or not said:
         raise UsageError(f"{where}: [search] is a table of settings, got {said!r}", EXAMPLE)
     settings = [_setting(path, value, where) for path, value in _flat(said)]
@@ -86,9 +84,8 @@ def _check_path(path: str, where: str) -> None:
         )
     if table not in SEARCHED:
         raise UsageError(f"{where}: [search] has an unknown setting {path}", did_you_mean(table, SEARCHED))
-    fields = {"training": Training, "privacy": Privacy}.get(table)
-    if fields is not None and key not in fields.__struct_fields__:
-        hint = did_you_mean(key, fields.__struct_fields__)
+    if table in RECORDS and key not in RECORDS[table].__struct_fields__:
+        hint = did_you_mean(key, RECORDS[table].__struct_fields__)
         raise UsageError(f"{where}: [search] has an unknown setting {path}", hint)
 
 
@@ -162,6 +159,36 @@ def _drawn(setting: Choice | Range | Either, name: str, chooser: Chooser) -> Any
             chosen = tables[chooser.among(name, list(tables))]
             own = {each.path: _drawn(each, f"{name}.{chosen.label}.{each.path}", chooser) for each in chosen.inner}
             return chosen.table | own
+
+
+def standing(space: Space, content: Mapping[str, Any]) -> dict[str, Any]:
+    """How a chooser would choose the recipe as it stands: by name, so far as its settings lie in the space."""
+    chosen: dict[str, Any] = {}
+    for setting in space.settings:
+        own = _at(content, setting.path)
+        if not isinstance(setting, Either):
+            chosen |= _standing(setting, setting.path, own)
+        elif isinstance(own, dict):
+            same = (each for each in setting.alternatives if each.table.items() <= own.items())
+            for each in (alternative for alternative in list(same)[:1]):
+                chosen[setting.path] = each.label
+                for inner in each.inner:
+                    chosen |= _standing(inner, f"{setting.path}.{each.label}.{inner.path}", own.get(inner.path))
+    return chosen
+
+
+def _standing(setting: Choice | Range, name: str, own: Any) -> dict[str, Any]:
+    if isinstance(setting, Choice):
+        return {name: label_of(own)} if label_of(own) in map(label_of, setting.options) else {}
+    return {name: own} if _is_number(own) and setting.low <= own <= setting.high else {}
+
+
+def _at(content: Mapping[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        content = content.get(key, {})
+        if not isinstance(content, dict):
+            break
+    return content
 
 
 def _number(value: float, limits: Range) -> float:
