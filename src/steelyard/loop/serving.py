@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from steelyard import numbers
 from steelyard.bundle import read_plan
 from steelyard.errors import CandidateFailure, UsageError
 from steelyard.protocol.addresses import check_reach, listening, token_of
@@ -26,6 +28,9 @@ from steelyard.telemetry.metrics import metrics_page
 
 if TYPE_CHECKING:
     from steelyard.telemetry.tracing import Tracing
+
+LEAST_BODY = 1024
+"""Bytes."""
 
 
 class Served(Record):
@@ -54,6 +59,33 @@ class Served(Record):
     log_form: Literal["text", "json"] = "text"
     trace: bool = False
     """Send spans of requests to the collector that the environment names."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for settings with which nobody would ever be answered, or that mean nothing."""
+        if self.most_waiting < 1:
+            told = f"at least one item must be able to wait, got a queue of {self.most_waiting:,}"
+            raise UsageError(told, "for example --queue 10000")
+        if not 0 <= self.shadow <= 1:
+            told = f"the share to compare lies between 0% and 100%, got {numbers.stated_percent(self.shadow)}"
+            raise UsageError(told, "for example --shadow 1%")
+        if not self.hang_s > 0:
+            raise UsageError("a batch takes longer than 0 s", "for example --hang 30s")
+        if self.most_body < LEAST_BODY:
+            told = f"a request of at most {self.most_body:,} bytes asks nothing; {LEAST_BODY:,} are the least"
+            raise UsageError(told, "for example --max-body 64MB")
+        _check_names(self.hosts, self.origins)
+
+
+def _check_names(hosts: Sequence[str], origins: Sequence[str]) -> None:
+    """Refuse what no client could ever send as its Host or Origin."""
+    for host in hosts:
+        if not re.fullmatch(r"\*|[\w.-]+|\[[\da-fA-F:.]+\]", host):
+            told = f"'{host}' is no name that clients could call this server by"
+            raise UsageError(told, "the name alone, without http:// and port: --allow-host models.example.org")
+    for origin in origins:
+        if not re.fullmatch(r"https?://[^/\s?#]+/?", origin):
+            told = f"'{origin}' is no origin of a web page"
+            raise UsageError(told, "scheme and name, without a path: --allow-origin https://example.org")
 
 
 class Address(Record):
