@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -10,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from made_examples import columns
 from steelyard.datasets.examples import Examples
 from steelyard.errors import ModelError, UsageError
 from steelyard.records.recipe import Chosen
@@ -43,6 +46,40 @@ def test_a_table_with_gaps_and_categories_goes_in_raw(tmp_path: Path) -> None:
     model = trained.export(tmp_path / "m")
     raw = np.stack([whole.inputs[name].astype("f4") for name in ("kind", "a", "b", "other")], axis=1)
     assert np.allclose(answers(model, {"table": raw}), trained.outputs(whole), atol=1e-4)
+
+
+def people(items: int = 200) -> Examples:
+    """Words with gaps, called as the exported graph's own tensors are; the town and the job tell the class."""
+    rng = np.random.default_rng(0)
+    town = [(None, "oslo", "são paulo, br")[n] for n in rng.integers(0, 3, items)]
+    job = ["xy"[n] for n in rng.integers(0, 2, items)]
+    age = np.where(rng.random(items) < 0.1, np.nan, rng.normal(40, 9, items))
+    wanted = [int((t is None) != (j == "x")) for t, j in zip(town, job, strict=True)]
+    return columns(wanted, town=town, age=age, table=job, output=job, **{"in, come": np.arange(items)})
+
+
+def test_words_go_in_as_words(tmp_path: Path) -> None:
+    data = people()
+    spread = Chosen(name="one-hot", options={"columns": ["town"]})
+    steps = (Chosen(name="missing"), spread, Chosen(name="standard"), Chosen(name="ordinal"))
+    trained = fit(msgspec.structs.replace(recipe(epochs=1), prepare=steps), data)
+    model = trained.export(tmp_path / "m")
+    new = data.take(np.arange(50))
+    new.inputs["town"][3:6] = "never seen"
+    feed: dict[str, np.ndarray] = {
+        "table": np.stack([new.inputs["age"], new.inputs["in, come"].astype("f4")], axis=1),
+        "town": np.array([town or "" for town in new.inputs["town"]], object)[:, None],
+        "table_": new.inputs["table"][:, None],
+        "output_": new.inputs["output"][:, None],
+    }
+    assert np.allclose(answers(model, feed), trained.outputs(new), atol=1e-4)
+    settings = tomllib.loads((tmp_path / "m/steelyard.toml").read_text())["data"]
+    assert settings["inputs"] == {"table": "age,in  come", "town": "town", "table_": "table", "output_": "output"}
+    with (tmp_path / "m/test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["town"] for row in rows] == [town or "" for town in trained.part("test").inputs["town"]]
+    assert [int(row[settings["labels"]]) for row in rows] == trained.part("test").targets.tolist()
+    assert {row["age"] for row in rows if not row["age"]} == {""}
 
 
 @pytest.mark.parametrize("steps", [(), ("standard",), ("min-max",)])

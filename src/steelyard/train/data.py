@@ -151,7 +151,7 @@ def with_default_steps(recipe: Recipe, examples: Examples) -> Recipe:
     """The recipe with the steps that its data cannot do without, if it names none at all."""
     if recipe.prepare or examples.kind == "images":
         return recipe
-    needed = {"table": ("missing", "ordinal", "standard"), "sequences": ("standard",), "text": ("tokens",)}
+    needed = {"table": ("missing", "standard", "ordinal"), "sequences": ("standard",), "text": ("tokens",)}
     has_words = any(values.dtype == object for values in examples.inputs.values())
     names = [name for name in needed.get(examples.kind, ()) if name != "ordinal" or has_words]
     return msgspec.structs.replace(recipe, prepare=tuple(Chosen(name=name) for name in names))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from steelyard.datasets.examples import Examples
+from steelyard.datasets.examples import Array, Examples
 from steelyard.errors import ModelError, UsageError
 from steelyard.models.torch_module import export_module
 from steelyard.preparation.plain import Tokens
@@ -21,7 +23,9 @@ from steelyard.preparation.steps import apply_all, prepared_to_json
 from steelyard.records.base import to_json
 from steelyard.records.evaluation import Evaluation
 from steelyard.train.card import card
-from steelyard.train.ready import RawInputs, raw_inputs, ready
+from steelyard.train.raw_inputs import RawInputs, numbers_and_words, raw_inputs
+from steelyard.train.ready import ready
+from steelyard.train.words import coded, put_words_first, word_columns
 
 if TYPE_CHECKING:
     from steelyard.train.trained import Trained
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 MODEL, RUN, EVALUATION, PREPARATION = "model.onnx", "run.json", "evaluation.json", "preparation.json"
 TEST, TEST_TABLE, TOKENIZER, SETTINGS = "test.npz", "test.csv", "tokenizer.json", "steelyard.toml"
 CARD = "README.md"
+LABEL = "label"
 CHECKED = 64
 """Items by which the file is held against the network."""
 TOLERANCE = 1e-3
@@ -47,10 +52,13 @@ def export(trained: Trained, folder: Path, evaluation: Evaluation | None = None)
     part = next(name for name in ("test", "validation", "training") if len(trained.part(name)))
     raw = trained.part(part)
     prepared = apply_all(trained.data.prepared, raw)
-    inputs = raw_inputs(raw, prepared)
+    inputs, words = raw_inputs(raw, prepared), word_columns(raw, trained.data.prepared.serving)
     module = ready(trained.network, trained.data.prepared, raw, prepared).eval()
-    sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in inputs.arrays)
-    model = export_module(module, sample, folder / MODEL, input_names=inputs.names, dynamic_shapes=inputs.varies)
+    taken = coded(inputs, words) if words else inputs
+    sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in taken.arrays)
+    model = export_module(module, sample, folder / MODEL, input_names=taken.names, dynamic_shapes=taken.varies)
+    if words:
+        put_words_first(model, inputs, words)
     verify(model, trained, raw.take(np.arange(min(CHECKED, len(raw)))))
     evaluation = evaluation or trained.evaluate(part)
     for name, content in (_test(inputs, raw) | _words(trained, evaluation)).items():
@@ -87,15 +95,31 @@ _ALLOWED = {
 def _test(inputs: RawInputs, raw: Examples) -> dict[str, bytes]:
     """The items of the test and their targets, as `steelyard weigh` takes them."""
     if "text" in raw.inputs:
-        lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows(
-            [("text", "label"), *zip(raw.inputs["text"], raw.targets.tolist(), strict=True)]
-        )
-        return {TEST_TABLE: lines.getvalue().encode()}
+        return {TEST_TABLE: _csv(["text", LABEL], [raw.inputs["text"], raw.targets])}
+    if numbers_and_words(raw)[1]:
+        titles = [_title(name) for name in raw.inputs]
+        return {TEST_TABLE: _csv([*titles, _label(raw)], [*raw.inputs.values(), raw.targets])}
     packed = io.BytesIO()
     arrays = dict(zip(inputs.names, inputs.arrays, strict=True))
     np.savez(packed, allow_pickle=False, **arrays, labels=raw.targets)
     return {TEST: packed.getvalue()}
+
+
+def _csv(titles: Sequence[str], columns: Sequence[Array]) -> bytes:
+    """Cells without a value are empty."""
+    lines = io.StringIO()
+    rows = zip(*(["" if value != value else value for value in column.tolist()] for column in columns), strict=True)
+    csv.writer(lines, lineterminator="\n").writerows([titles, *rows])
+    return lines.getvalue().encode()
+
+
+def _title(column: str) -> str:
+    """Settings name several columns with commas between them."""
+    return column.replace(",", " ")
+
+
+def _label(raw: Examples) -> str:
+    return LABEL if LABEL not in raw.inputs else f"{LABEL} of {len(raw.inputs)}"
 
 
 def _words(trained: Trained, evaluation: Evaluation) -> dict[str, bytes]:
@@ -115,9 +139,27 @@ def _words(trained: Trained, evaluation: Evaluation) -> dict[str, bytes]:
 def _settings(trained: Trained, tokenizer: Tokens | None) -> str:
     """`steelyard weigh` in the folder needs no more than its requirements."""
     metric = "accuracy" if trained.classes else "mse"
-    source = TEST if tokenizer is None else TEST_TABLE
-    text = "" if tokenizer is None else f'text = "text"\ntokenizer = "{TOKENIZER}"\nmax_tokens = {tokenizer.length}\n'
     return (
         "# `steelyard weigh --p95 5ms` in this folder weighs the model on its test.\n"
-        f'model = "{MODEL}"\nmetric = "{metric}"\n\n[data]\nsource = "{source}"\n{text}'
+        f'model = "{MODEL}"\nmetric = "{metric}"\n\n[data]\n{_source_settings(trained.part("training"), tokenizer)}'
     )
+
+
+def _source_settings(raw: Examples, tokenizer: Tokens | None) -> str:
+    if tokenizer is not None:
+        return f'{_source(TEST_TABLE)}text = "text"\ntokenizer = "{TOKENIZER}"\nmax_tokens = {tokenizer.length}\n'
+    return _word_settings(raw) if numbers_and_words(raw)[1] else _source(TEST)
+
+
+def _source(file: str) -> str:
+    return f'source = "{file}"\n'
+
+
+def _word_settings(raw: Examples) -> str:
+    """Which columns go into which input; gaps are filled by the model. Words are quoted as JSON quotes them."""
+    numbers, words = numbers_and_words(raw)
+    inputs = raw_inputs(raw.take([0]), raw).names
+    columns = [*([",".join(map(_title, numbers))] if numbers else []), *map(_title, words)]
+    lines = (f"{json.dumps(name)} = {json.dumps(said)}\n" for name, said in zip(inputs, columns, strict=True))
+    label = f'labels = {json.dumps(_label(raw))}\nmissing = "keep"\n\n[data.inputs]\n'
+    return _source(TEST_TABLE) + label + "".join(lines)

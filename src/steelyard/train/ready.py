@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from steelyard.datasets.examples import Array, Examples
+from steelyard.datasets.examples import Examples
 from steelyard.errors import ModelError
 from steelyard.preparation.plain import Affine, Clip, Impute, OneHot, Ordinal, Plain, Tokens
 from steelyard.preparation.steps import Prepared
 from steelyard.train.shaping import IDS, UNSCALED, Columns, columns_of
+from steelyard.train.words import word_columns
 
 Steps = tuple[Plain | Tokens, ...]
 
@@ -161,7 +162,7 @@ class Texts(nn.Module):  # type: ignore[misc]
 
 
 class Table(nn.Module):  # type: ignore[misc]
-    """table float32 [n, columns], raw and in the order of the data's columns → what the network gives."""
+    """table float32 [n, columns], raw and in the order `raw` of the data's columns → what the network gives."""
 
     def __init__(self, network: nn.Module, columns: Columns, raw: Sequence[str], serving: dict[str, Steps]) -> None:
         super().__init__()
@@ -204,20 +205,10 @@ def _categories_of(steps: Sequence[Plain]) -> list[float] | None:
     return [float(each) for each in last.categories] if isinstance(last, OneHot | Ordinal) else None
 
 
-@dataclass(frozen=True)
-class RawInputs:
-    """What the ready network is called with, by name, as a server gets it."""
-
-    names: tuple[str, ...]
-    arrays: tuple[Array, ...]
-    varies: dict[str, dict[int, str]]
-    """Input → axes beside the first that may differ from request to request."""
-
-
 def ready(network: nn.Module, prepared: Prepared, raw: Examples, examples: Examples) -> nn.Module:
     """The network with its preparation before it. `raw` as they came, `examples` the same prepared.
 
-    Raises ModelError for columns of words: a portable network takes numbers.
+    Of a table with columns of words it takes what `words.coded` gives: numbers in their place.
     """
     serving = {name: tuple(steps) for name, steps in prepared.serving.items()}
     if "image" in examples.inputs:
@@ -229,25 +220,7 @@ def ready(network: nn.Module, prepared: Prepared, raw: Examples, examples: Examp
         return kind(network, serving.get("sequence", ()), examples.inputs["sequence"].shape[2])
     if IDS in examples.inputs:
         return Texts(network)
-    words = [name for name, values in raw.inputs.items() if values.dtype == object]
-    if words:
-        raise ModelError(
-            f"the column {words[0]!r} holds words, which an exported network cannot take yet",
-            "number its categories in the data, or leave it out: [data] columns",
-        )
-    return Table(network, columns_of(examples, prepared.serving), list(raw.inputs), serving)
-
-
-def raw_inputs(raw: Examples, examples: Examples) -> RawInputs:
-    """Raw items as the ready network takes them."""
-    if "image" in raw.inputs:
-        return RawInputs(("image",), (raw.inputs["image"],), {})
-    if "sequence" in raw.inputs:
-        names = tuple(name for name in ("sequence", "length") if name in raw.inputs)
-        return RawInputs(names, tuple(raw.inputs[name] for name in names), {"sequence": {1: "steps"}})
-    if IDS in examples.inputs:
-        return RawInputs((IDS,), (examples.inputs[IDS],), {IDS: {1: "length"}})
-    import numpy as np
-
-    table = np.stack([values.astype(np.float32) for values in raw.inputs.values()], axis=1)
-    return RawInputs(("table",), (table,), {})
+    words = word_columns(raw, prepared.serving)
+    serving |= {name: column.steps for name, column in words.items()}
+    order = [*(name for name in raw.inputs if name not in words), *words]
+    return Table(network, columns_of(examples, prepared.serving), order, serving)
