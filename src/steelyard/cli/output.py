@@ -33,9 +33,16 @@ def _hung_up(descriptor: int, status: int) -> bool:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
+        forget()
         return True
     return status == 1 and _reader_is_gone(descriptor)
+
+
+def forget() -> None:
+    """What could not be written goes nowhere: nothing is left to fail at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _reader_is_gone(descriptor: int) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from rich.console import Console
 
+from steelyard.cli import output
 from steelyard.loop.serving import Address, Served, Started, StartedModel, serve
 from steelyard.machines.garbage import no_garbage_of_ours
 from steelyard.records.base import to_json
+
+log = logging.getLogger(__name__)
 
 
 def execute(bundles: list[str], settings: Served, form: str) -> None:
@@ -18,7 +23,15 @@ def execute(bundles: list[str], settings: Served, form: str) -> None:
 
 
 def tell(started: Started, form: str) -> None:
-    """On standard output, at once: scripts wait for it."""
+    """On standard output, at once: scripts wait for it. Where that cannot be written, on a full disk, it serves on."""
+    try:
+        _tell(started, form)
+    except OSError as error:
+        log.warning("standard output cannot be written: %s; listening at %s", error, _url(started.http))
+        output.forget()
+
+
+def _tell(started: Started, form: str) -> None:
     if form == "json":
         print(to_json(started).decode(), flush=True)
     elif form == "human":
