@@ -38,12 +38,28 @@ def written_down(model: Any, data: Any, words: Mapping[str, Any], work: Path) ->
     if _named(kinds, "sklearn.base.BaseEstimator"):
         return _estimator(model, data, words, work)
     source = data_source(data, work)
+    place = _place(type(model).__name__, work)
+    return Given(_file_of(model, source, words, place), source, _variants(words, source, work))
+
+
+def _variants(words: Mapping[str, Any], source: str, work: Path) -> dict[str, Any]:
+    """The models that are given as variants, by name; objects are exported with the same items of the data."""
+    said = words.get("variants", {})
+    if not isinstance(said, Mapping):
+        return {}
+    files = {name: _file_of(one, source, words, _place(f"variant-{name}", work)) for name, one in said.items()}
+    return {"variants": files} if files else {}
+
+
+def _file_of(model: Any, source: str, words: Mapping[str, Any], place: Path) -> str:
+    """The file of a model, which is exported to `place` if it is an object."""
+    kinds = type(model).__mro__
     if any(kind.__module__.startswith("keras.src.") and kind.__name__ == "Model" for kind in kinds):
-        return Given(str(_network(model, source, words, work, _by_keras)), source, {})
+        return str(_network(model, source, words, place, _by_keras))
     if _named(kinds, "torch.nn.modules.module.Module"):
-        return Given(str(_network(model, source, words, work, _by_torch)), source, {})
+        return str(_network(model, source, words, place, _by_torch))
     if isinstance(model, str | Path):
-        return Given(str(model), source, {})
+        return str(model)
     raise ModelError(
         f"expected a model's file or object, got {type(model).__name__}",
         "give an .onnx or .xml file, a torch module, a Keras 3 model, or a scikit-learn estimator",
@@ -116,9 +132,9 @@ def _contents(array: Array) -> str:
 
 
 def _network(
-    model: Any, source: str, words: Mapping[str, Any], work: Path, export: Callable[[Any, list[Example], Path], Path]
+    model: Any, source: str, words: Mapping[str, Any], place: Path, export: Callable[[Any, list[Example], Path], Path]
 ) -> Path:
-    """The network as ONNX in the work folder, verified against its own answers to some of the data."""
+    """The network as ONNX at `place`, verified against its own answers to some of the data."""
     if not source.endswith(".npz"):
         raise ModelError(
             f"a {type(model).__name__} object can only be weighed on arrays: its inputs must be known to export it",
@@ -128,7 +144,8 @@ def _network(
     inputs, preprocess = order.pairs(words.get("inputs", {})), order.preprocess(words)
     with np.load(source, allow_pickle=False) as arrays:
         found = examples(arrays, aside, _takes(model), inputs, preprocess)
-    return export(model, found, _place(model, work))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return export(model, found, place)
 
 
 def _takes(model: Any) -> Takes:
@@ -147,10 +164,8 @@ def _takes(model: Any) -> Takes:
     )
 
 
-def _place(model: Any, work: Path) -> Path:
-    place = work / "exported" / f"{type(model).__name__}.onnx"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+def _place(name: str, work: Path) -> Path:
+    return work / "exported" / f"{name}.onnx"
 
 
 def _by_torch(model: Any, found: list[Example], place: Path) -> Path:
@@ -180,7 +195,9 @@ def _estimator(model: Any, data: Any, words: Mapping[str, Any], work: Path) -> G
     except ModuleNotFoundError as error:
         raise ModelError("a scikit-learn object needs skl2onnx", "pip install 'steelyard[sklearn]'") from error
     table, labels = _apart(data() if callable(data) else data, words.get("labels"))
-    exported = export_estimator(model, table, _place(model, work))
+    place = _place(type(model).__name__, work)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    exported = export_estimator(model, table, place)
     arrays = dict(exported.inputs)
     if labels is not None:
         arrays["labels"] = _numbered(labels, exported.classes) if exported.classes else np.asarray(labels, np.float64)

@@ -19,6 +19,9 @@ Data = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+Variants = Annotated[
+    Texts, typer.Option("--variant", help="Another model, weighed as a variant of this one: small=small.onnx.")
+]
 Labels = Annotated[Text, typer.Option(help="Array or column that holds the labels.", rich_help_panel=PANEL)]
 Classes = Annotated[
     Text, typer.Option(help="Names of the classes in the order of the outputs: cat,dog.", rich_help_panel=PANEL)

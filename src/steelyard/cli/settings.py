@@ -24,8 +24,11 @@ PLACES: dict[str, tuple[str, ...]] = {
     "data": ("source", *DATA),
     "preprocess": PREPROCESS,
     "machines": (),
+    "variants": (),
 }
-"""Tables of the file and their keys; dashes and underscores are the same. In `machines` any key is a machine's name."""
+"""Tables of the file and their keys; dashes and underscores are the same."""
+BY_NAME = ("machines", "variants")
+"""In these tables any key is a name: of a machine, of a variant."""
 FROM_ENVIRONMENT = (*REQUIREMENTS, *(name for name in PRICE if name != "machines"), *RUN, "seed")
 
 
@@ -76,8 +79,8 @@ def _from_file(file: Path | None) -> dict[str, Setting]:
         return {}
     found = {}
     for table, values in _tables(_parsed(path)):
-        if table == "machines":
-            found[table] = Setting(values, f"{path}, [machines]")
+        if table in BY_NAME:
+            found[table] = Setting(values, f"{path}, [{table}]")
             continue
         for key, value in values.items():
             name, said = _named(table, key, value, path)

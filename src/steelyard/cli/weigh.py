@@ -25,6 +25,7 @@ from steelyard.cli.data_options import (
     Preprocess,
     Seed,
     Tokenizer,
+    Variants,
     Words,
 )
 from steelyard.cli.formats import Format
@@ -63,6 +64,7 @@ from steelyard.cli.requirement_options import (
 
 def weigh_command(
     model: Annotated[str | None, typer.Argument(help="The model: .onnx, or OpenVINO .xml.")] = None,
+    variants: Variants = None,
     data: Data = None,
     labels: Labels = None,
     classes: Classes = None,

@@ -110,7 +110,8 @@ class Node:
         workspace = Workspace(self._folder / "work", limits_of(job, self._machine), self._stop)
         info = workspace.inspect(place / inside(parcel.model))
         prepared = msgspec.structs.replace(parcel.prepared, folder=str(place / inside(parcel.prepared.folder)))
-        self._ready = subject_of(job, info, prepared, self._machine), workspace
+        others = {name: workspace.inspect(place / inside(main)) for name, main in parcel.variants.items()}
+        self._ready = subject_of(job, info, prepared, self._machine, others), workspace
         return self._ready
 
     def _run(self, errand: Errand) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -18,18 +18,22 @@ from steelyard.records.model import ModelInfo
 
 CHUNK = 16 * 2**20
 """Bytes that travel at once."""
-MODEL, DATA = "model", "data"
+MODEL, VARIANTS, DATA = "model", "variants", "data"
 
 
-def pack(info: ModelInfo, prepared: Prepared) -> tuple[Parcel, dict[str, Path]]:
-    """What travels, and where each content lies here."""
-    main = Path(info.path)
-    places = {f"{MODEL}/{name}": main.parent / name for name in info.files}
+def pack(
+    info: ModelInfo, prepared: Prepared, others: Mapping[str, ModelInfo] | None = None
+) -> tuple[Parcel, dict[str, Path]]:
+    """What travels, and where each content lies here. `others`: models that were given as variants, by name."""
+    models = {MODEL: info} | {f"{VARIANTS}/{name}": other for name, other in (others or {}).items()}
+    mains = {at: f"{at}/{Path(model.path).name}" for at, model in models.items()}
+    places = {f"{at}/{n}": Path(model.path).parent / n for at, model in models.items() for n in model.files}
     folder = Path(prepared.folder)
     places |= {f"{DATA}/{f.relative_to(folder).as_posix()}": f for f in sorted(folder.rglob("*.npy"))}
     files = {name: sha256(place) for name, place in places.items()}
     moved = msgspec.structs.replace(prepared, folder=DATA)
-    parcel = Parcel(files=files, model=f"{MODEL}/{main.name}", prepared=moved)
+    variants = {name: mains[f"{VARIANTS}/{name}"] for name in others or {}}
+    parcel = Parcel(files=files, model=mains[MODEL], variants=variants, prepared=moved)
     return parcel, {files[name]: place for name, place in places.items()}
 
 

@@ -25,7 +25,7 @@ from steelyard.decision import decide
 from steelyard.errors import BundleError, InputError
 from steelyard.ledger import Ledger, Outages
 from steelyard.loop.joined import Measured, Pricing, join, names
-from steelyard.loop.weigh import Balance, limits_of, prepare, searched_before, searched_now, subject_of
+from steelyard.loop.weigh import Balance, limits_of, others_of, prepare, searched_before, searched_now, subject_of
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.records.base import to_json
@@ -63,8 +63,9 @@ def weigh_on(
     info = workspace.inspect(Path(job.model))
     on_event(Event("reading", f"preparing {job.data.source}", 0, 1))
     prepared = prepare(workspace, job, info)
-    subject = subject_of(job, info, prepared, this_machine())
-    parcel, contents = pack(info, prepared)
+    others = others_of(workspace, job, info, prepared)
+    subject = subject_of(job, info, prepared, this_machine(), others)
+    parcel, contents = pack(info, prepared, others)
     on_event(Event("cluster", f"sending {len(contents)} files to {len(nodes)} nodes", 0, 1))
     kinds, told = kinds_of(nodes, job, parcel, contents)
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)

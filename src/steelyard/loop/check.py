@@ -55,13 +55,14 @@ class BundledSubject(Part):
 
     def __init__(self, inner: ModelSubject, bundle: Bundle, candidates: Sequence[Candidate]) -> None:
         super().__init__(inner, candidates)
+        self._opening = inner.opening
         self._bundle = bundle
 
     def recipe(self, candidate: Candidate) -> Recipe:
         """Open what the bundle holds."""
         folder = self._bundle.artefact(candidate.variant)
         built = from_json((folder / BUILT).read_bytes(), dict[str, str])
-        inner = self._inner.recipe(candidate).open
+        inner = self._opening(candidate)
         argument = dict(inner.argument) | built | {"built": str(folder.resolve())}
         return Recipe(build=None, build_key="", open=Task(function=inner.function, argument=argument))
 

@@ -43,8 +43,9 @@ RUN = (
     "candidate_time", "candidate_memory",
 )  # fmt: skip
 INPUT = ("--input names a model input and an array or columns", "for example --input image=x")
+VARIANT = ("--variant names a variant and its model file", "for example --variant distilled=distilled.onnx")
 MACHINE_PRICE = ("--machine-price names a machine and its price", "for example --machine-price m7a.large=0.11USD/h")
-WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess")
+WORDS = (*REQUIREMENTS, *PRICE, *RUN, *DATA, "preprocess", "variants")
 """Every word but the model and the data themselves."""
 DEFAULTS: dict[str, Any] = {
     "quality_drop": "1%",
@@ -71,6 +72,7 @@ def job(words: Mapping[str, Any]) -> Job:
         data=data(words),
         requirements=requirements(words),
         price=priced,
+        variants=pairs(words.get("variants", {}), VARIANT),
         metric=words.get("metric"),
         output=words.get("output"),
         out=str(words.get("out")),

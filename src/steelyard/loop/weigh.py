@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import msgspec
 
 from steelyard.bundle import Bundle, check_place, write_bundle
 from steelyard.decision import decide
-from steelyard.errors import Interrupted
+from steelyard.errors import Interrupted, ModelError
 from steelyard.ledger import Keeping, Ledger, Outages, shown
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
@@ -30,6 +30,7 @@ from steelyard.report.page import render
 from steelyard.search import Event, Race, Result, Terms
 from steelyard.subjects.company import signature
 from steelyard.subjects.model import ModelSubject
+from steelyard.subjects.origins import check_interface, check_names
 from steelyard.version import VERSION
 
 USABLE_MEMORY = 0.8
@@ -72,7 +73,8 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
     info = workspace.inspect(Path(job.model))
     on_event(Event("reading", f"preparing {job.data.source}", 0, 1))
     prepared = prepare(workspace, job, info)
-    subject = subject_of(job, info, prepared, machine)
+    others = others_of(workspace, job, info, prepared)
+    subject = subject_of(job, info, prepared, machine, others)
     weighing = weighing_of(job, subject, machine)
     outages = Outages(workspace.folder, lambda text: on_event(Event("ledger", text, 0, 1)), stop)
     with Ledger.open(job.ledger or workspace.ledger, outages) as ledger:
@@ -87,10 +89,27 @@ def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: th
         return Balance(bundle.plan, bundle.folder, tuple(ledger.notices))
 
 
-def subject_of(job: Job, info: ModelInfo, prepared: Prepared, machine: Machine) -> ModelSubject:
+def others_of(workspace: Workspace, job: Job, info: ModelInfo, prepared: Prepared) -> dict[str, ModelInfo]:
+    """The models that were given as variants, checked. Raises `UsageError` for a name, `ModelError` for a model."""
+    others = {name: workspace.inspect(Path(file)) for name, file in job.variants.items()}
+    check_names(others)
+    for name, other in others.items():
+        check_interface(name, other, info)
+        if not workspace.bears_as_much(prepared, other):
+            raise ModelError(
+                f"the answers of the variant '{name}' to an item depend on the items beside it, the model's do not",
+                "export it in evaluation mode, with a mask if items differ in length",
+            )
+    return others
+
+
+def subject_of(
+    job: Job, info: ModelInfo, prepared: Prepared, machine: Machine, others: Mapping[str, ModelInfo] | None = None
+) -> ModelSubject:
     """What is weighed, on this machine. Raises `UsageError` when the requirements do not fit its metric."""
     patient = job.within_s >= PATIENT_S or job.exhaustive
-    subject = ModelSubject(info, prepared, metric_name(job, prepared), machine, patient=patient, output=job.output)
+    metric = metric_name(job, prepared)
+    subject = ModelSubject(info, prepared, metric, machine, patient=patient, output=job.output, others=others)
     job.requirements.check_direction(subject.metric.name, lower_is_better=subject.metric.lower_is_better)
     return subject
 
@@ -199,9 +218,14 @@ def subject_info(job: Job, subject: ModelSubject) -> SubjectInfo:
         items_confirm=data.items_confirm,
         items_calibrate=data.items_calibrate,
         told=data.told,
-        settings={"data": job.data, "output": job.output},
+        settings={"data": job.data, "output": job.output, "variants": _hashes(subject)},
         signature=signature(subject.info, data),
     )
+
+
+def _hashes(subject: ModelSubject) -> dict[str, str]:
+    """Of the models that were given as variants."""
+    return {name: other.sha256 for name, other in subject.others.items()}
 
 
 def _search(race: Race, job: Job) -> Result:

@@ -67,7 +67,8 @@ class Workspace:
         if prepared is None:
             argument = {"spec": spec, "inputs": info.inputs, "outputs_classes": classes, "measured": measured}
             prepared = self._prepare(argument, spec.source, place)
-        return self._company(prepared, info)
+        company = self._company(prepared, info)
+        return prepared if company is None else together(prepared, company)
 
     def _prepare(self, argument: dict[str, object], source: str, place: Path) -> Prepared:
         """Prepare the data, and move it to its place once it is whole."""
@@ -82,16 +83,21 @@ class Workspace:
             shutil.rmtree(fresh, ignore_errors=True)
         return _at(prepared, place)
 
-    def _company(self, prepared: Prepared, info: ModelInfo) -> Prepared:
-        """The same, knowing whether the model bears several of its items at once; asked once of each model."""
+    def bears_as_much(self, prepared: Prepared, info: ModelInfo) -> bool:
+        """Whether this model, too, takes the items together as they were prepared for another one."""
+        company = self._company(prepared, info)
+        return company is None or (company.alone <= prepared.alone and company.pad >= prepared.pad)
+
+    def _company(self, prepared: Prepared, info: ModelInfo) -> Company | None:
+        """Whether the model bears several of these items at once; asked once of each model. None: it cannot be told."""
         file = Path(prepared.folder) / f"company-{digest(info.sha256)}.json"
         if not file.is_file():
             task = Task(function="steelyard.subjects.together:look", argument=look_argument(info, prepared))
             try:
                 file.write_bytes(to_json(call(task, self.limits, self.folder / "logs" / "company.log", self._stop)))
             except CandidateFailure:
-                return prepared  # it fails on single items: the first look at the reference tells why
-        return together(prepared, from_json(file.read_bytes(), Company))
+                return None  # it fails on single items: the first look at the reference tells why
+        return from_json(file.read_bytes(), Company)
 
     def _call(self, task: Task, name: str, kind: type[InputError], what: str) -> object:
         try:

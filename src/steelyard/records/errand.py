@@ -27,6 +27,8 @@ class Parcel(Record):
     """The model's main file among them."""
     prepared: Prepared
     """Its folder is relative as well."""
+    variants: dict[str, str] = {}
+    """The main files of models that were given as variants, by name."""
 
 
 class Errand(Record):

@@ -17,6 +17,8 @@ class Job(Record):
     data: DataSpec
     requirements: Requirements
     price: Price = Price()
+    variants: dict[str, str] = {}
+    """Paths of other models that were given as variants of this one, by name."""
     metric: str | None = None
     """None: accuracy where there are labels, agreement with the reference where there are none."""
     output: str | None = None

@@ -22,6 +22,7 @@ from steelyard.records.model import ModelInfo
 from steelyard.records.subject import Answers, Outlook, Recipe, Split, Step, Task
 from steelyard.runtimes import RUNTIMES, distribution
 from steelyard.subjects.building import packages_of, placed, steps, versions_of
+from steelyard.subjects.origins import Origin, origins
 from steelyard.subjects.outlook import outlook
 from steelyard.subjects.space import space
 
@@ -42,8 +43,11 @@ class ModelSubject:
         machine: Machine,
         patient: bool = True,
         output: str | None = None,
+        others: Mapping[str, ModelInfo] | None = None,
     ) -> None:
+        """`others`: models of the same interface that were given as variants, by name."""
         self.info = msgspec.structs.replace(info, alone=data.alone)
+        self.others = dict(others or {})
         self.data = data
         self.machine = machine
         self._patient = patient
@@ -86,7 +90,7 @@ class ModelSubject:
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
-        found = [self._reference(), *space(self.info, self.machine, self._patient)]
+        found = [self._reference(), *space(self.info, self.machine, self._patient, self.others)]
         return tuple({candidate.id: candidate for candidate in found}.values())
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -102,21 +106,22 @@ class ModelSubject:
     def recipe(self, candidate: Candidate) -> Recipe:
         """How a child builds and opens it."""
         *before, last = self._steps(candidate.variant)
-        return Recipe(
-            build=last.task,
-            build_key=last.key,
-            open=Task(function="steelyard.subjects.model_child:open_runner", argument=self._open_argument(candidate)),
-            before=tuple(before),
-        )
+        return Recipe(build=last.task, build_key=last.key, open=self.opening(candidate), before=tuple(before))
+
+    @cached_property
+    def _origins(self) -> dict[str, Origin]:
+        return {origin.name: origin for origin in origins(self.info, self.others)}
 
     def _steps(self, variant: str) -> tuple[Step, ...]:
         """Found once: a search asks again and again, and to look up the versions of packages takes a while."""
         if variant not in self._steps_of:
-            self._steps_of[variant] = steps(variant, self.info, self.data, self.machine)
+            _, spec, source = self._origins[variant]
+            self._steps_of[variant] = steps(spec.name, source, self.data, self.machine)
         return self._steps_of[variant]
 
-    def _open_argument(self, candidate: Candidate) -> dict[str, object]:
-        return {
+    def opening(self, candidate: Candidate) -> Task:
+        """How a child opens it, once its artefacts are there."""
+        argument = {
             "candidate": candidate,
             "metric": self.metric.name,
             "classes": self.data.classes,
@@ -126,6 +131,7 @@ class ModelSubject:
             "fixed_batch": self.info.fixed_batch,
             "pad": self.data.pad,
         }
+        return Task(function="steelyard.subjects.model_child:open_runner", argument=argument)
 
     def judge(self, numerics: Numerics, answers: Answers, reference: Answers, start: int) -> Quality:
         """The metric on these answers, paired with the reference's on the same items."""
@@ -151,13 +157,14 @@ class ModelSubject:
 
     def versions(self, candidate: Candidate) -> Mapping[str, str]:
         """Packages that make and run it, and the way of measuring."""
-        packages = (*packages_of(candidate.variant), distribution(RUNTIMES[candidate.runtime]), "numpy")
+        spec = self._origins[candidate.variant].spec
+        packages = (*packages_of(spec.name), distribution(RUNTIMES[candidate.runtime]), "numpy")
         build = self.recipe(candidate).build_key
         return versions_of(packages) | {"protocol": str(PROTOCOL), "build": build}
 
     def outlook(self, candidate: Candidate) -> Outlook:
         """What experience with other models says of it."""
-        return outlook(candidate, self.info, self.machine)
+        return outlook(candidate, self._origins[candidate.variant], self.info, self.machine)
 
 
 def _place_of(output: str, info: ModelInfo) -> int:

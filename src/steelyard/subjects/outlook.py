@@ -13,6 +13,7 @@ from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Machine
 from steelyard.records.model import ModelInfo
 from steelyard.records.subject import Outlook
+from steelyard.subjects.origins import Origin
 from steelyard.variants import chain
 
 
@@ -74,22 +75,27 @@ OF_TWICE_THE_THREADS = 0.85
 """Twice the threads a stream, half the streams: requests per second, as a share."""
 CONVOLUTIONS_DYNAMIC = 0.3
 """Eight-bit convolutions whose activations are scaled while they run are slow; matrix products are fast."""
+GIVEN_KEEPS = 0.85
+"""The chance of a model that was given as a variant to keep the quality, before anything is made of it."""
 WITHOUT_VNNI = 0.6
 """What eight bits keep of their gain on a processor without instructions for them."""
 
 
-def outlook(candidate: Candidate, info: ModelInfo, machine: Machine) -> Outlook:
-    """What experience says of one candidate of a model on a machine."""
-    made = _made(candidate.variant)
+def outlook(candidate: Candidate, origin: Origin, info: ModelInfo, machine: Machine) -> Outlook:
+    """What experience says of one candidate of a model on a machine, made as `origin` says."""
+    variant, made = origin.spec.name, _made(origin.spec.name)
     opened = RUNTIMES.get(candidate.runtime, Opened(1.0, 2.0))
-    more_s = info.size / 1e6 / SIZE_MB_S
+    more_s = origin.info.size / 1e6 / SIZE_MB_S
     speed = made.speed * opened.speed * OF_TWICE_THE_THREADS ** math.log2(candidate.threads)
-    if candidate.variant == "int8-dynamic":
-        speed *= CONVOLUTIONS_DYNAMIC if "Conv" in info.operators else 2.0
-    if candidate.variant.startswith("int8") and not _has_vnni(machine):
+    if variant == "int8-dynamic":
+        speed *= CONVOLUTIONS_DYNAMIC if "Conv" in origin.info.operators else 2.0
+    if variant.startswith("int8") and not _has_vnni(machine):
         speed *= WITHOUT_VNNI
-    build_s = sum(_made(spec.name).build_s + more_s for spec in chain(candidate.variant))
-    return Outlook(speed=speed, keeps=made.keeps, build_s=build_s, open_s=opened.open_s + more_s)
+    build_s = sum(_made(spec.name).build_s + more_s for spec in chain(variant))
+    keeps = made.keeps
+    if origin.info != info:  # smaller is faster, though not by as much
+        speed, keeps = speed * math.sqrt(info.size / origin.info.size), keeps * GIVEN_KEEPS
+    return Outlook(speed=speed, keeps=keeps, build_s=build_s, open_s=opened.open_s + more_s)
 
 
 def _made(variant: str) -> Made:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from steelyard.records.candidate import Candidate
@@ -10,7 +10,8 @@ from steelyard.records.engine import RuntimeSpec, VariantSpec
 from steelyard.records.machine import Machine
 from steelyard.records.model import ModelInfo
 from steelyard.runtimes import RUNTIMES, lacking
-from steelyard.variants import VARIANTS, applies
+from steelyard.subjects.origins import Origin, origins
+from steelyard.variants import applies
 
 LARGEST_BATCH = {"cpu": 32, "gpu": 128}
 CLASSICAL = frozenset(
@@ -53,31 +54,40 @@ GPU_SPLITS = (Split(1, 1), Split(1, 2), Split(1, 4))
 """On a GPU streams overlap the copying of one batch with the computing of another; the cores have little to do."""
 
 
-def space(info: ModelInfo, machine: Machine, patient: bool = True) -> Iterator[Candidate]:
+def space(
+    info: ModelInfo, machine: Machine, patient: bool = True, others: Mapping[str, ModelInfo] | None = None
+) -> Iterator[Candidate]:
     """All candidates but the reference, in the order of the variants: what changes the answers least comes first.
+
+    `others`: models that were given as variants, by name.
 
     Runtimes that compile for a long time come last, and only to a `patient` search.
     """
-    yield from _of_runtimes(info, machine, [runtime for runtime in RUNTIMES.values() if not runtime.compiles])
+    made_of = list(origins(info, others or {}))
+    quick = [runtime for runtime in RUNTIMES.values() if not runtime.compiles]
+    yield from _of_runtimes(made_of, info.fixed_batch, machine, quick)
     if patient:
-        yield from _of_runtimes(info, machine, [runtime for runtime in RUNTIMES.values() if runtime.compiles])
+        slow = [runtime for runtime in RUNTIMES.values() if runtime.compiles]
+        yield from _of_runtimes(made_of, info.fixed_batch, machine, slow)
 
 
-def _of_runtimes(info: ModelInfo, machine: Machine, among: Sequence[RuntimeSpec]) -> Iterator[Candidate]:
-    for variant in VARIANTS.values():
-        if info.format not in variant.reads or not applies(variant, info):
+def _of_runtimes(
+    made_of: Sequence[Origin], fixed_batch: int | None, machine: Machine, among: Sequence[RuntimeSpec]
+) -> Iterator[Candidate]:
+    for name, variant, source in made_of:
+        if source.format not in variant.reads or not applies(variant, source):
             continue
-        for runtime in _runtimes(variant, info, among):
+        for runtime in _runtimes(variant, source, among):
             for precision in _precisions(variant, runtime, machine):
                 for split in splits(runtime, machine.cores):
                     yield Candidate(
-                        variant=variant.name,
+                        variant=name,
                         runtime=runtime.name,
                         precision=precision,
                         threads=split.threads,
                         streams=split.streams,
                         instances=split.instances,
-                        max_batch=info.fixed_batch or LARGEST_BATCH[runtime.device],
+                        max_batch=fixed_batch or LARGEST_BATCH[runtime.device],
                     )
 
 

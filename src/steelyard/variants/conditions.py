@@ -14,6 +14,10 @@ _NORMS = NORMS | {"SkipLayerNormalization"}
 _SOFTMAX = frozenset({"Softmax", "SoftMax"})
 _POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool", "AveragePool", "ReduceMean", "ReduceMax"})
 
+_QUANTISED = frozenset(
+    {"QuantizeLinear", "FakeQuantize", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger"}
+)
+
 LARGE = 64 * 2**20
 """Bytes of a model whose weights do not stay in a processor's cache: reading them takes longer than multiplying."""
 SMALLEST_PICTURE = 128
@@ -30,6 +34,11 @@ def transformer(info: ModelInfo) -> bool:
 def no_transformer(info: ModelInfo) -> bool:
     """It has layers and surely does not attend."""
     return info.layers > 0 and not transformer(info)
+
+
+def in_8_bits(info: ModelInfo) -> bool:
+    """It computes in 8 bits as it is: nothing is left to be rounded."""
+    return not _QUANTISED.isdisjoint(info.operators)
 
 
 def _layers_over(count: int, info: ModelInfo) -> bool:
