@@ -13,7 +13,7 @@ $(VENV)/core.done: pyproject.toml constraints.txt
 
 $(VENV)/full.done: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,keras,sklearn,tables,text,postgres,ray,mlflow,bench,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,trust,keras,sklearn,tables,text,postgres,ray,mlflow,bench,dev]'
 	@touch $@ $(VENV)/core.done
 
 # Where they cannot be installed (a newer Python, another system), their tests are skipped.

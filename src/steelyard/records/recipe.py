@@ -67,8 +67,8 @@ class Training(Record):
     """The weights of the epoch that did best on the validation part, or those of the last one."""
     compile: bool = False
     """Let torch compile the network: some minutes at the beginning, faster steps after."""
-    channels_last: bool = False
-    """Pictures lie in memory pixel by pixel, which some processors convolve faster."""
+    channels_last: bool = True
+    """Pictures lie in memory pixel by pixel, which most processors convolve faster; false: channel by channel."""
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch", self.batch), ("patience", self.patience)):
@@ -90,6 +90,8 @@ class Privacy(Record):
     def __post_init__(self) -> None:
         if not self.epsilon > 0 or not self.clip > 0:
             raise UsageError(f"[privacy] epsilon and clip are more than 0, got {self.epsilon:g} and {self.clip:g}")
+        if self.delta is not None and not 0 < self.delta < 1:
+            raise UsageError(f"[privacy] delta lies between 0 and 1, got {self.delta:g}", "leave it out for the usual")
 
 
 class Recipe(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steelyard.records.base import Record
+from steelyard.records.evaluation import Interval
 from steelyard.records.machine import Machine
 from steelyard.records.recipe import Recipe
 
@@ -23,13 +24,31 @@ class Epoch(Record):
     seconds: float
 
 
+class PrivacyCost(Record):
+    """What privacy cost in quality: the same recipe with and without it, on the same test."""
+
+    figure: str
+    """accuracy, or mse."""
+    private: Interval
+    plain: Interval
+
+
 class PrivacySpent(Record):
-    """The guarantee of differential privacy that a run kept."""
+    """The guarantee of differential privacy that a run kept, and what it hangs on."""
 
     epsilon: float
     delta: float
     noise: float
     """Deviation of the noise, in norms of one item's gradient."""
+    clip: float
+    """The largest norm of the gradient of one item."""
+    sample_rate: float
+    """The chance of an item to be in a batch."""
+    steps: int
+    told: tuple[str, ...] = ()
+    """What was changed for the guarantee, and what it does not cover."""
+    cost: PrivacyCost | None = None
+    """Where the recipe was trained without privacy as well."""
 
 
 class DataTold(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -67,7 +68,8 @@ def fit(
     task = task_of(recipe, prepared, network, fabric, watch or Nobody(), folder, stop or threading.Event())
     learnt = Loop(fabric, task).run()
     network.eval()
-    return Trained(network, prepared, run_of(recipe, prepared, network, learnt, task.metric, fabric))
+    run = run_of(recipe, prepared, network, learnt, task.metric, fabric)
+    return Trained(network, prepared, run if task.beside is None else task.beside.noted(run))
 
 
 def fabric_of(recipe: Recipe) -> Fabric:
@@ -87,6 +89,8 @@ def seeded_network(recipe: Recipe, data: Prepare) -> torch.nn.Module:
     """The recipe's network with fresh weights, the same for each seed."""
     luck.settle(recipe.seed)
     network = make(recipe.network.name, data.shape, data.outputs, **recipe.network.options)
+    if recipe.privacy is not None:
+        _private().without_batch_norm(network)
     return network.to(memory_format=torch.channels_last) if recipe.training.channels_last else network
 
 
@@ -107,6 +111,10 @@ def task_of(
     check_room(network, training, terms.batch, loss)
     wrapped, fabric_optimiser = fabric.setup(torch.compile(network) if terms.compile else network, optimiser)
     stepper: Stepper = PlainStepper(fabric, wrapped, loss, fabric_optimiser, terms.clip)
+    order, account = order_of(recipe.balance, data, terms.batch), None
+    if recipe.privacy is not None:
+        account = _private().open_account(recipe, len(data.training), fabric.world_size, network)
+        stepper, order = _private().PrivateStepper(network, loss, optimiser, account), account.order
     device = fabric.device
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,16 +126,27 @@ def task_of(
         loss=loss,
         training=_laid_out(training, terms.channels_last).to(device),
         validation=_laid_out(validation, terms.channels_last).to(device) if len(validation) else None,
-        order=order_of(recipe.balance, data, terms.batch),
+        order=order,
         metric=metric_of(recipe, data),
         terms=terms,
         seed=recipe.seed,
         identity=digest(recipe, data.told.sha256),
         augment=augment_of(recipe, len(data.told.classes)),
         watch=watch,
+        beside=account,
         checkpoint=None if folder is None else folder / CHECKPOINT,
         stop=stop,
     )
+
+
+def _private() -> Any:
+    """What private training needs. Raises UsageError without Opacus."""
+    try:
+        return import_module("steelyard.train.private_stepping")
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"[privacy] needs Opacus ({error.name} is missing)", "pip install 'steelyard[train,trust]'"
+        ) from error
 
 
 def _laid_out(items: Items, channels_last: bool) -> Items:

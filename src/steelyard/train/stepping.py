@@ -10,6 +10,7 @@ import torch
 
 from steelyard.errors import Diverged
 from steelyard.networks.losses import Loss
+from steelyard.records.training import Run
 from steelyard.train.items import Items
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 Augment = Callable[[Items, torch.Generator], Items]
 """Changes a batch as the recipe says; draws from the generator alone."""
+
+
+FURTHER = ", or [training] clip = 1.0, or a longer [schedule] warm_up"
+"""Against a loss that is lost."""
 
 
 class Stepper(Protocol):
@@ -34,6 +39,9 @@ class Lasting(Protocol):
 
     def go_on(self, state: dict[str, Any]) -> None:
         """From where this state was taken."""
+
+    def noted(self, run: Run) -> Run:
+        """The record of the run that is over, with what there is to tell of this."""
 
 
 class PlainStepper:
@@ -58,7 +66,8 @@ class PlainStepper:
         loss = self._loss(self._network(*batch.inputs), batch.targets)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise Diverged(f"the loss is {value}", self._hint(batch))
+            further = "" if self._clip is not None else FURTHER
+            raise Diverged(f"the loss is {value}", what_to_try(batch, self._optimiser, further))
         self._fabric.backward(loss)
         if self._clip is not None:
             self._fabric.clip_gradients(self._network, self._optimiser, max_norm=self._clip, error_if_nonfinite=False)
@@ -66,16 +75,14 @@ class PlainStepper:
         self._optimiser.zero_grad()
         return value
 
-    def _hint(self, batch: Items) -> str:
-        """What is most likely to blame."""
-        for number, each in enumerate(batch.inputs):
-            if each.is_floating_point() and not torch.isfinite(each).all():
-                return (
-                    f"input {number} of the batch holds values that are no finite numbers: clean the data ([[prepare]])"
-                )
-        if batch.targets.is_floating_point() and not torch.isfinite(batch.targets).all():
-            return "targets of the batch are no finite numbers: clean the data ([[prepare]])"
-        group = self._optimiser.param_groups[0]
-        rate = group.get("initial_lr", group["lr"])
-        clip = "" if self._clip is not None else ", or [training] clip = 1.0, or a longer [schedule] warm_up"
-        return f"try [optimiser] rate = {rate / 10:.2g} (it was {rate:.2g}){clip}"
+
+def what_to_try(batch: Items, optimiser: torch.optim.Optimizer, further: str = "") -> str:
+    """When the loss of this batch is no number: what is most likely to blame; `further`: what else to try."""
+    for number, each in enumerate(batch.inputs):
+        if each.is_floating_point() and not torch.isfinite(each).all():
+            return f"input {number} of the batch holds values that are no finite numbers: clean the data ([[prepare]])"
+    if batch.targets.is_floating_point() and not torch.isfinite(batch.targets).all():
+        return "targets of the batch are no finite numbers: clean the data ([[prepare]])"
+    group = optimiser.param_groups[0]
+    rate = group.get("initial_lr", group["lr"])
+    return f"try [optimiser] rate = {rate / 10:.2g} (it was {rate:.2g}){further}"
