@@ -28,6 +28,7 @@ from steelyard.train.ready import ready
 from steelyard.train.words import coded, put_words_first, word_columns
 
 if TYPE_CHECKING:
+    from steelyard.train.data import Prepare
     from steelyard.train.trained import Trained
 
 MODEL, RUN, EVALUATION, PREPARATION = "model.onnx", "run.json", "evaluation.json", "preparation.json"
@@ -51,17 +52,24 @@ def export(trained: Trained, folder: Path, evaluation: Evaluation | None = None)
     folder.mkdir(parents=True, exist_ok=True)
     part = next(name for name in ("test", "validation", "training") if len(trained.part(name)))
     raw = trained.part(part)
-    prepared = apply_all(trained.data.prepared, raw)
-    inputs, words = raw_inputs(raw, prepared), word_columns(raw, trained.data.prepared.serving)
-    module = ready(trained.network, trained.data.prepared, raw, prepared).eval()
+    model = write_model(trained.network, trained.data, raw, folder)
+    verify(model, trained, raw.take(np.arange(min(CHECKED, len(raw)))))
+    for name, content in _words(trained, evaluation or trained.evaluate(part)).items():
+        (folder / name).write_bytes(content)
+    return model
+
+
+def write_model(network: torch.nn.Module, data: Prepare, raw: Examples, folder: Path) -> Path:
+    """Write what `steelyard weigh` needs: the network, trained or not, and `raw` items to judge it by."""
+    prepared = apply_all(data.prepared, raw)
+    inputs, words = raw_inputs(raw, prepared), word_columns(raw, data.prepared.serving)
+    module = ready(network, data.prepared, raw, prepared).eval()
     taken = coded(inputs, words) if words else inputs
     sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in taken.arrays)
     model = export_module(module, sample, folder / MODEL, input_names=taken.names, dynamic_shapes=taken.varies)
     if words:
         put_words_first(model, inputs, words)
-    verify(model, trained, raw.take(np.arange(min(CHECKED, len(raw)))))
-    evaluation = evaluation or trained.evaluate(part)
-    for name, content in (_test(inputs, raw) | _words(trained, evaluation)).items():
+    for name, content in (_test(inputs, raw) | _settings(data)).items():
         (folder / name).write_bytes(content)
     return model
 
@@ -124,25 +132,25 @@ def _label(raw: Examples) -> str:
 
 def _words(trained: Trained, evaluation: Evaluation) -> dict[str, bytes]:
     """What is told in text files."""
-    steps = (step for each in trained.data.prepared.serving.values() for step in each)
-    tokenizer = next((step for step in steps if isinstance(step, Tokens)), None)
-    words = {
+    return {
         RUN: to_json(trained.run, indent=2),
         EVALUATION: to_json(evaluation, indent=2),
         CARD: card(trained.run, evaluation).encode(),
         PREPARATION: prepared_to_json(trained.data.prepared),
-        SETTINGS: _settings(trained, tokenizer).encode(),
     }
-    return words if tokenizer is None else words | {TOKENIZER: tokenizer.tokenizer.encode()}
 
 
-def _settings(trained: Trained, tokenizer: Tokens | None) -> str:
+def _settings(data: Prepare) -> dict[str, bytes]:
     """`steelyard weigh` in the folder needs no more than its requirements."""
-    metric = "accuracy" if trained.classes else "mse"
-    return (
+    steps = (step for each in data.prepared.serving.values() for step in each)
+    tokenizer = next((step for step in steps if isinstance(step, Tokens)), None)
+    metric = "accuracy" if data.told.classes else "mse"
+    settings = (
         "# `steelyard weigh --p95 5ms` in this folder weighs the model on its test.\n"
-        f'model = "{MODEL}"\nmetric = "{metric}"\n\n[data]\n{_source_settings(trained.part("training"), tokenizer)}'
+        f'model = "{MODEL}"\nmetric = "{metric}"\n\n[data]\n{_source_settings(data.raw.training, tokenizer)}'
     )
+    files = {SETTINGS: settings.encode()}
+    return files if tokenizer is None else files | {TOKENIZER: tokenizer.tokenizer.encode()}
 
 
 def _source_settings(raw: Examples, tokenizer: Tokens | None) -> str:
