@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from steelyard.errors import BundleError, InputError, UnknownModel
+from steelyard.serve import repository as repository_module
+from steelyard.serve import served
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
-from versions import Opener, answer
+from versions import PATIENCE_S, Engine, Opener, answer, ask
 
 
 @pytest.fixture
@@ -84,6 +89,62 @@ def test_no_request_is_lost_while_versions_change(repository: Repository) -> Non
     repository.close()
 
 
+@pytest.fixture
+def hanging(repository: Repository, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Version 1 of `m`, which serves a batch that does not end."""
+    monkeypatch.setattr(served, "LONGEST_END_S", 0.05)
+    repository.load("m")
+    engine = opener.engines[1]
+    engine.go.clear()
+    ask(repository)
+    assert engine.entered.acquire(timeout=PATIENCE_S)
+    yield engine
+    engine.go.set()
+
+
+def test_a_model_that_hangs_is_healed_by_loading_it_anew(repository: Repository, hanging: Engine) -> None:
+    repository.load("m")
+    assert answer(repository) == 2
+    repository.close()
+    assert not has_ended(repository)
+    hanging.go.set()
+    end = time.monotonic() + PATIENCE_S
+    while not has_ended(repository):
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_one_that_hangs_keeps_no_other_from_being_let_go_of(
+    repository: Repository, hanging: Engine, opener: Opener
+) -> None:
+    repository.load("other")
+    repository.close()
+    assert opener.closed == [1]  # of the other one; each counts its own versions
+    assert not has_ended(repository)
+
+
+def test_what_is_loaded_too_late_is_let_go_of(
+    repository: Repository, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_module, "LOADED_S", 0.01)
+    began, may_go = threading.Event(), threading.Event()
+
+    def prepare(_: Engine) -> None:
+        began.set()
+        assert may_go.wait(PATIENCE_S)
+
+    opener.prepare = prepare
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(repository.load, "m")
+        assert began.wait(PATIENCE_S)
+        repository.close()
+        may_go.set()
+        with pytest.raises(BundleError, match="the server ends"):
+            loading.result(PATIENCE_S)
+    assert opener.closed == [1]
+    assert has_ended(repository)
+
+
 def test_an_unloaded_model_says_so(repository: Repository) -> None:
     repository.load("m")
     repository.unload("m")
@@ -109,6 +170,10 @@ def test_an_unknown_model_is_told_with_those_that_there_are(repository: Reposito
     assert error.value.hint == "served are: m, other"
     with pytest.raises(UnknownModel):
         repository.load("nothing")
+
+
+def has_ended(repository: Repository) -> bool:
+    return repository.ended
 
 
 def is_ready(repository: Repository) -> bool:

@@ -330,5 +330,20 @@ def test_closing_does_not_wait_for_ever_for_a_process_that_cannot_come_back(monk
     assert all(isinstance(future.exception(PATIENCE_S), WorkerLost | Overloaded) for future in futures)
 
 
+def test_a_batch_that_does_not_end_is_left_alone_when_its_model_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_module, "LONGEST_END_S", 0.05)
+    engine, closed = Times(2, held=True), threading.Event()
+    resident = Resident("v0", "v0.test", 0.9, 3.0, engine, 4, close=closed.set)
+    policy = Single(profile_of([1e-6] * 8))
+    model = ServedModel(METADATA, SIGNATURE, [resident], policy, 1, Promise(10.0, 95, False), 100)
+    under_way = ask(model, numbers(1, 0))
+    assert engine.entered.acquire(timeout=PATIENCE_S)
+    model.close()
+    assert (model.ended, closed.is_set()) == (False, False)
+    engine.go.set()
+    np.testing.assert_array_equal(under_way.result(PATIENCE_S).outputs[0], 2 * numbers(1, 0))
+    assert closed.wait(PATIENCE_S)
+
+
 def is_ready(model: ServedModel) -> bool:
     return model.ready

@@ -303,10 +303,11 @@ def busy(opener: Opener, terms: Terms = LONG) -> Iterator[Repository]:
 def rolling_back(repository: Repository) -> Iterator[None]:
     """In a thread of its own, as the canary's is: it waits for the batch that is being served."""
     slot = slot_of(repository)
+    before = slot.current.waiting
     thread = threading.Thread(target=end, args=(repository, "rolled_back"))
     thread.start()
     stop = time.monotonic() + PATIENCE_S
-    while slot.trial is not None or not slot.current.waiting:
+    while slot.trial is not None or slot.current.waiting == before:
         assert time.monotonic() < stop
         time.sleep(0.001)
     yield

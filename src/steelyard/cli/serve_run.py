@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 from rich.console import Console
 
@@ -13,13 +14,19 @@ from steelyard.records.base import to_json
 
 log = logging.getLogger(__name__)
 
+NOT_ANSWERED = 1
+"""The exit status when something could not be answered at the end."""
+
 
 def execute(bundles: list[str], settings: Served, form: str) -> None:
     """Serve until told to end."""
     # What was imported is let be: looking through all of it again and again holds requests up. Models come later, and
     # may go.
     with no_garbage_of_ours():
-        serve(bundles, settings, lambda started: tell(started, form))
+        has_ended = serve(bundles, settings, lambda started: tell(started, form))
+    if not has_ended:
+        log.error("a batch did not end in time: what asked for it got no answer")
+        os._exit(NOT_ANSWERED)  # engines that still compute make an ordinary end of the process fail
 
 
 def tell(started: Started, form: str) -> None:

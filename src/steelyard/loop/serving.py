@@ -115,8 +115,10 @@ class Started(Record):
     models: tuple[StartedModel, ...]
 
 
-def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started], None] = lambda _: None) -> None:
+def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started], None] = lambda _: None) -> bool:
     """Serve until told to end; `on_start` hears where, once all models are ready.
+
+    False: a batch did not end in time, and still runs in a thread of this process.
 
     Raises UsageError for an address, port, token or name that will not do, BundleError for a bundle that cannot be
     served, before anything listens to anybody.
@@ -140,6 +142,7 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
         raise
     closers = [offer.end_watching] if grpc is None else [lambda: grpc.stop(DRAIN_S), offer.end_watching]
     Server(offer.repository, offer.http, opened, lambda: on_start(started), closers).run()
+    return offer.repository.ended
 
 
 class Offer:

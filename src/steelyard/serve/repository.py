@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
+from weakref import WeakSet
 
-from steelyard.errors import InputError, SteelyardError, UnknownModel
+from steelyard.errors import BundleError, InputError, SteelyardError, UnknownModel
 from steelyard.records.base import Record
 from steelyard.serve.opening import Options, open_model
 from steelyard.serve.served import ServedModel
@@ -22,6 +24,8 @@ from steelyard.version import VERSION
 log = logging.getLogger(__name__)
 
 State = Literal["READY", "UNAVAILABLE", "LOADING"]
+LOADED_S = 10.0
+"""At the end a model that is being loaded is waited for so long; one that comes later is let go of at once."""
 
 
 class Indexed(Record):
@@ -52,12 +56,18 @@ class Repository:
         self._slots = {name: Slot(name, folder) for name, folder in folders.items()}
         self._options = options
         self._opener = opener
+        self._opened: WeakSet[ServedModel] = WeakSet()
         self.live = True
 
     @property
     def ready(self) -> bool:
         """Whether every model is loaded and answers."""
         return self.live and all(slot.ready for slot in self._slots.values())
+
+    @property
+    def ended(self) -> bool:
+        """Whether all that was ever opened here was let go of, and serves nothing any more."""
+        return all(model.ended for model in list(self._opened))
 
     def names(self) -> list[str]:
         """All that are configured, loaded or not."""
@@ -109,7 +119,10 @@ class Repository:
 
     def _open(self, slot: Slot) -> None:
         fresh = self._opener(slot.name, slot.folder, slot.latest, self._options)
+        self._opened.add(fresh)
         try:
+            if not self.live:
+                raise BundleError("the server ends", "load it where the server is started anew")
             slot.put(fresh, self._options.canary)
         except SteelyardError:
             fresh.close(drain=False)
@@ -122,11 +135,19 @@ class Repository:
             slot.empty("it was unloaded")
 
     def close(self, drain: bool = True) -> None:
-        """Let go of all models; those that wait are answered first (or fail, without `drain`)."""
+        """Let go of all models, side by side; those that wait are answered first (or fail, without `drain`)."""
         self.live = False
-        for slot in self._slots.values():
-            with slot.loading:
-                slot.empty("the server ends", drain)
+        with ThreadPoolExecutor(max(1, len(self._slots)), "ending") as pool:
+            list(pool.map(lambda slot: _empty(slot, drain), self._slots.values()))
+
+
+def _empty(slot: Slot, drain: bool) -> None:
+    is_loaded = slot.loading.acquire(timeout=LOADED_S)
+    try:
+        slot.empty("the server ends", drain)
+    finally:
+        if is_loaded:
+            slot.loading.release()
 
 
 def _indexed(slot: Slot) -> list[Indexed]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from steelyard.errors import CandidateFailure, InputError, Overloaded, RequestFailure
+from steelyard.errors import InputError, Overloaded, RequestFailure
 from steelyard.records.engine import Array, Session
 from steelyard.records.signature import Signature
 from steelyard.scheduling import Choice, Policy
@@ -25,11 +24,16 @@ from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.shadow import LAST, Beside, Shadow
 from steelyard.serve.statistics import Statistics
 from steelyard.serve.tickets import Ticket
+from steelyard.serve.warming import in_rows, warm_up
 from steelyard.serve.wishes import rungs_for
+
+log = logging.getLogger(__name__)
 
 LEAST_RETRY_S = 0.1
 WORTH_WAITING_S = 10.0
 """For a process that is lost while what waits is answered for the last time."""
+LONGEST_END_S = 10.0
+"""What is served when it is let go of is waited for so long; what takes longer ends by itself."""
 HERE_S = 0.0005
 """A batch that takes no longer may be served in the thread of whoever asks."""
 
@@ -95,6 +99,7 @@ class ServedModel:
         self.successor: ServedModel | None = None
         """What answers in its place from now on; set before it is closed."""
         self._closed = threading.Event()
+        self._ending: threading.Thread | None = None
         grows = {name: Growth(growing.axis, growing.fill) for name, growing in signature.grows.items()}
         self._assembly = Assembly(grows, signature.pad, signature.fixed_batch)
         self._dispatcher: Dispatcher[Item, Row] = Dispatcher(self._serve, policy, workers, most_waiting, self._revive)
@@ -108,6 +113,11 @@ class ServedModel:
     def closed(self) -> bool:
         """Whether it takes no more requests."""
         return self._closed.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, and serves nothing any more."""
+        return self._ending is not None and not self._ending.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -200,7 +210,7 @@ class ServedModel:
         assembled = time.monotonic()
         rows: list[Row | None] = [None] * len(items)
         for run in runs:
-            outputs = _checked(resident.session.run(worker, run.inputs))
+            outputs = in_rows(resident.session.run(worker, run.inputs))
             for row, place in enumerate(run.places):
                 rows[place] = Row(outputs, row, resident.variant)
         ended = time.monotonic()
@@ -235,11 +245,7 @@ class ServedModel:
         Engines prepare for each new size when they first see it. Raises CandidateFailure when one cannot run, or
         answers NaN.
         """
-        for resident in self.residents:
-            for worker in range(self.workers):
-                for size in _sizes(resident.max_batch):
-                    for run in self._assembly.runs([item] * size):
-                        _require_finite(_checked(resident.session.run(worker, run.inputs)), resident.variant)
+        warm_up(self.residents, self.workers, self._assembly, item)
 
     def hand_over(self, successor: ServedModel) -> None:
         """Take no more requests; those that wait go to `successor`, which takes the same inputs. Close it afterwards.
@@ -269,9 +275,17 @@ class ServedModel:
     def close(self, drain: bool = True) -> None:
         """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models.
 
-        A process that is lost meanwhile is waited for, but not for ever: then what needs it fails.
+        A process that is lost meanwhile is waited for, but not for ever: then what needs it fails. A batch that does
+        not end, in this process, cannot be ended: it is left alone, and the models are let go of when it ends.
         """
         self._closed.set()
+        self._ending = threading.Thread(target=self._end, args=(drain,), name=f"end-{self.metadata.name}", daemon=True)
+        self._ending.start()
+        self._ending.join(LONGEST_END_S)
+        if not self.ended:
+            log.warning("%s: version %s still serves what it has; left to it", self.metadata.name, self.version)
+
+    def _end(self, drain: bool) -> None:
         patience = threading.Timer(WORTH_WAITING_S if drain else 0.0, self._give_up)
         patience.start()
         self._dispatcher.close(drain)
@@ -282,18 +296,3 @@ class ServedModel:
     def _give_up(self) -> None:
         for resident in self.residents:
             resident.give_up()
-
-
-def _sizes(largest: int) -> Sequence[int]:
-    """1, 2, 4 … and the largest."""
-    return sorted({1 << power for power in range(largest.bit_length())} | {largest})
-
-
-def _require_finite(outputs: Sequence[Array], variant: str) -> None:
-    if not all(np.isfinite(output).all() for output in outputs if output.dtype.kind == "f"):
-        raise CandidateFailure("invalid", f"{variant} answers NaN or infinite values")
-
-
-def _checked(outputs: Sequence[Array]) -> Sequence[Array]:
-    # Rows are told apart along the first axis.
-    return [output if output.ndim else output.reshape(1) for output in outputs]
