@@ -64,9 +64,9 @@ def test_equal_seeds_give_equal_networks_and_others_do_not() -> None:
     assert not same(first, fit(recipe("digits-conv2", seed=1), data))
 
 
-@pytest.mark.parametrize("average", [None, 0.9])
-def test_a_run_that_was_stopped_anywhere_goes_on_exactly(tmp_path: Path, average: float | None) -> None:
-    made, data = recipe("digits-conv2", average=average), pictures()
+@pytest.mark.parametrize("terms", [{}, {"average": 0.9}, {"channels_last": False}])
+def test_a_run_that_was_stopped_anywhere_goes_on_exactly(tmp_path: Path, terms: dict[str, Any]) -> None:
+    made, data = recipe("digits-conv2", keep="last", **terms), pictures()
     whole = fit(made, data)
     for steps in (1, 3, 5):
         folder, stop = tmp_path / str(steps), threading.Event()

@@ -24,7 +24,7 @@ name = "mlp"
 hidden = [8]
 [training]
 epochs = 3
-channels-last = true
+channels-last = false
 [privacy]
 epsilon = 4.0
 """
@@ -44,7 +44,7 @@ def test_a_recipe_says_what_it_says(tmp_path: Path) -> None:
     assert recipe.prepare == (Chosen(name="standard"),)
     assert recipe.network == Chosen(name="mlp", options={"hidden": [4]})
     assert recipe.training.epochs == 7
-    assert recipe.training.channels_last
+    assert not recipe.training.channels_last
     assert recipe.privacy == Privacy(epsilon=4.0)
 
 

@@ -69,6 +69,18 @@ def _without_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().contiguous().clone()
+def restore(optimiser: torch.optim.Optimizer, state: State) -> None:
+    """Bring an optimiser to where this state was taken.
+
+    A file keeps no layout, and fused steps go through a parameter and its moments by address: lay them out alike again.
+    """
+    optimiser.load_state_dict(state)
+    for parameter, kept in optimiser.state.items():
+        for name, value in kept.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
         return {_TENSOR: name}
     if isinstance(value, dict):
         if all(isinstance(key, str) for key in value):

@@ -91,7 +91,7 @@ def seeded_network(recipe: Recipe, data: Prepare) -> torch.nn.Module:
     network = make(recipe.network.name, data.shape, data.outputs, **recipe.network.options)
     if recipe.privacy is not None:
         _private().without_batch_norm(network)
-    return network.to(memory_format=torch.channels_last) if recipe.training.channels_last else network
+    return network.to(memory_format=torch.channels_last) if _channels_last(recipe) else network
 
 
 def task_of(
@@ -124,8 +124,8 @@ def task_of(
         optimiser=optimiser,
         schedule=schedules.make(recipe.schedule.name, **recipe.schedule.options),
         loss=loss,
-        training=_laid_out(training, terms.channels_last).to(device),
-        validation=_laid_out(validation, terms.channels_last).to(device) if len(validation) else None,
+        training=_laid_out(training, _channels_last(recipe)).to(device),
+        validation=_laid_out(validation, _channels_last(recipe)).to(device) if len(validation) else None,
         order=order,
         metric=metric_of(recipe, data),
         terms=terms,
@@ -151,6 +151,11 @@ def _private() -> Any:
 
 def _laid_out(items: Items, channels_last: bool) -> Items:
     """Pictures pixel by pixel, if so wanted."""
+def _channels_last(recipe: Recipe) -> bool:
+    """Not for private training: gradients of single items lie channel by channel."""
+    return recipe.training.channels_last and recipe.privacy is None
+
+
     if not channels_last:
         return items
     laid = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in items.inputs)

@@ -260,7 +260,7 @@ class Loop:
         state = checkpoint.read(task.checkpoint)
         checkpoint.check_identity(state, task.identity, task.checkpoint)
         task.network.load_state_dict(state["network"])
-        task.optimiser.load_state_dict(state["optimiser"])
+        checkpoint.restore(task.optimiser, state["optimiser"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
         if task.beside is not None:
