@@ -3,45 +3,81 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from steelyard.errors import UsageError
+from steelyard.loop.mlflow_training import TrainingLog
 from steelyard.records.dotted import found
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.recipe import Recipe
 from steelyard.report.training import picture, render
-from steelyard.train.progress import Watch
+from steelyard.train.progress import Several, Watch
 
 REPORT = "report.html"
 NEEDED = "training needs torch and Lightning Fabric"
 
 
 def train(
-    recipe: Recipe, out: Path, *, fresh: bool = False, watch: Watch | None = None, stop: threading.Event | None = None
+    recipe: Recipe,
+    out: Path,
+    *,
+    fresh: bool = False,
+    watch: Watch | None = None,
+    stop: threading.Event | None = None,
+    on: str | None = None,
+    log: TrainingLog | None = None,
 ) -> tuple[Any, Evaluation]:
     """Train, and export into `out`: a `Trained`, and how right it is on its test.
 
-    A run that was interrupted there goes on, unless `fresh`.
+    A run that was interrupted there goes on, unless `fresh`. `on`: `ray` means the cluster that this machine is part
+    of. Of several processes that were started side by side, the leading one writes.
 
     Raises UsageError without what training needs, and whatever `train.fit` and `export` raise.
     """
     try:
-        fit, place = found("steelyard.train.fitting:fit"), found("steelyard.train.fitting:CHECKPOINT")
-        export = found("steelyard.train.export:export")
+        fit, place = found(_fit(on)), found("steelyard.train.fitting:CHECKPOINT")
     except ModuleNotFoundError as error:
         raise UsageError(f"{NEEDED} ({error.name} is missing)", "pip install 'steelyard[train]'") from error
     if fresh:
         with contextlib.suppress(FileNotFoundError):
             (out / place).unlink()
-    trained = fit(recipe, folder=out, watch=watch, stop=stop)
-    part = next(name for name in ("test", "validation", "training") if len(trained.part(name)))
-    evaluation = trained.evaluate(part)
+    watches = [each for each in (watch, log) if each is not None]
+    trained = fit(recipe, folder=out, watch=Several(*watches), stop=stop)
+    return trained, finish(trained, out) if is_leading() else trained.evaluate(judged_part(trained))
+
+
+def is_leading() -> bool:
+    """Of processes that torchrun started, one; a process that was started alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _fit(on: str | None) -> str:
+    if on is None:
+        return "steelyard.train.fitting:fit"
+    if on != "ray":
+        raise UsageError(
+            f"--on names the Ray cluster that this machine is part of, got '{on}'",
+            "run on a machine of the cluster, with --on ray",
+        )
+    return "steelyard.cluster.ray_training:fit_on_ray"  # stands above, and knows of Ray
+
+
+def judged_part(trained: Any) -> str:
+    """The test; where there is none, the part that comes nearest to one."""
+    return next(name for name in ("test", "validation", "training") if len(trained.part(name)))
+
+
+def finish(trained: Any, out: Path) -> Evaluation:
+    """Judge a `Trained` on its test, export it into `out` and report on it. Raises whatever `export` raises."""
+    export = found("steelyard.train.export:export")
+    evaluation = trained.evaluate(judged_part(trained))
     export(trained, out, evaluation)
     (out / REPORT).write_text(render(trained.run, evaluation, _pictures(trained, evaluation)), encoding="utf-8")
-    return trained, evaluation
+    return evaluation
 
 
 def _pictures(trained: Any, evaluation: Evaluation) -> dict[int, str]:

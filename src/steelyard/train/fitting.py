@@ -50,8 +50,9 @@ def fit(
     watch: Watch | None = None,
     stop: threading.Event | None = None,
     fabric: Fabric | None = None,
+    prepared: Prepare | None = None,
 ) -> Trained:
-    """Train the recipe's network on its data, or on `data`.
+    """Train the recipe's network on its data, or on `data`; on `prepared` data if the recipe's own were prepared so.
 
     With a `folder` checkpoints are kept in it, and a run that was interrupted goes on where it was, exactly.
     Once `stop` is set, the step under way is the last. `fabric`: where and on how many processes; as torchrun says, or
@@ -60,9 +61,10 @@ def fit(
     Raises UsageError for a recipe that makes no sense, DataError for data that cannot be learnt from, Diverged when the
     loss is lost, Interrupted when it was stopped.
     """
-    examples = read(recipe.data) if data is None else data
-    recipe = with_default_steps(recipe, examples)
-    prepared = prepare(recipe, examples)
+    if prepared is None:
+        examples = read(recipe.data) if data is None else data
+        recipe = with_default_steps(recipe, examples)
+        prepared = prepare(recipe, examples)
     fabric = fabric or fabric_of(recipe)
     network = seeded_network(recipe, prepared)
     task = task_of(recipe, prepared, network, fabric, watch or Nobody(), folder, stop or threading.Event())
@@ -149,13 +151,13 @@ def _private() -> Any:
         ) from error
 
 
-def _laid_out(items: Items, channels_last: bool) -> Items:
-    """Pictures pixel by pixel, if so wanted."""
 def _channels_last(recipe: Recipe) -> bool:
     """Not for private training: gradients of single items lie channel by channel."""
     return recipe.training.channels_last and recipe.privacy is None
 
 
+def _laid_out(items: Items, channels_last: bool) -> Items:
+    """Pictures pixel by pixel, if so wanted."""
     if not channels_last:
         return items
     laid = tuple(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x for x in items.inputs)
