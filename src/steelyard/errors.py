@@ -124,6 +124,7 @@ BY_NAME: dict[str, type[SteelyardError]] = {
         BundleError,
         RequirementsNotMet,
         Interrupted,
+        Diverged,
     )
 }
 """The errors that may cross from a child process to its parent (by name, never as pickled objects)."""

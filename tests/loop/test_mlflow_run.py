@@ -13,7 +13,7 @@ from several_machines import BIG, DROP, USD, keep, measured
 from steelyard.assets import mnist_model
 from steelyard.bundle import write_bundle
 from steelyard.errors import UsageError
-from steelyard.loop import decide_again, mlflow_run
+from steelyard.loop import decide_again, mlflow_place, mlflow_run
 from steelyard.loop.joined import Pricing
 from steelyard.records.plan import Plan
 
@@ -40,7 +40,7 @@ def bundle(plan: Plan, tmp_path: Path) -> Path:
 @pytest.fixture(params=["database", "folder"])
 def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     named = {"database": f"sqlite:///{tmp_path / 'runs.db'}", "folder": str(tmp_path / "runs")}
-    return mlflow_run.place_of(named[str(request.param)])
+    return mlflow_place.place_of(named[str(request.param)])
 
 
 def test_everything_is_there(uri: str, plan: Plan, bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -85,15 +85,15 @@ def test_a_server_that_is_not_there_is_told_and_nothing_is_lost(
 
 
 def test_a_place_that_cannot_be_written(plan: Plan, bundle: Path) -> None:
-    assert "not logged" in mlflow_run.log(plan, bundle, mlflow_run.place_of("/proc/nowhere"))
+    assert "not logged" in mlflow_run.log(plan, bundle, mlflow_place.place_of("/proc/nowhere"))
 
 
 def test_auto_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
-    assert mlflow_run.place_of("auto") == "http://tracking:5000"
+    assert mlflow_place.place_of("auto") == "http://tracking:5000"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(UsageError, match="MLFLOW_TRACKING_URI") as caught:
-        mlflow_run.place_of("auto")
+        mlflow_place.place_of("auto")
     assert caught.value.hint
 
 

@@ -20,6 +20,10 @@ def train_command(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where a run was interrupted.")] = False,
+    on: Annotated[str | None, typer.Option("--on", help="Train on the Ray cluster of this machine: ray.")] = None,
+    mlflow: Annotated[
+        str | None, typer.Option("--mlflow", help="Log to MLflow: its URI, or auto for MLFLOW_TRACKING_URI.")
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and end.")] = False,
     weigh: Annotated[
         bool, typer.Option("--weigh", help="Go straight on to the balance.", rich_help_panel=WEIGHING)
@@ -42,10 +46,11 @@ def train_command(
     from steelyard.cli import train_run
 
     words = {"latency": latency, "quality_drop": quality_drop, "machine": machine, "within": within}
+    places = {"on": on, "mlflow": mlflow}
     if not recipe:
         train_run.tell_what_there_is(form.value)
     elif show:
         train_run.show_recipe(recipe)
     else:
         asked = {name: word for name, word in words.items() if word is not None}
-        train_run.train(recipe, out, change or [], seed, fresh, asked if weigh or asked else None, form.value)
+        train_run.train(recipe, out, change or [], seed, fresh, places, asked if weigh or asked else None, form.value)

@@ -14,8 +14,11 @@ from rich.table import Table
 
 from steelyard import datasets, numbers
 from steelyard.cli.progress import error_console, stoppable
+from steelyard.cli.settings import collect
 from steelyard.errors import UsageError
 from steelyard.loop import training
+from steelyard.loop.mlflow_training import training_log
+from steelyard.machines.freed_memory import keep_freed_memory
 from steelyard.networks.table import NETWORKS
 from steelyard.records.base import to_json
 from steelyard.records.evaluation import Evaluation
@@ -70,6 +73,7 @@ def train(
     change: list[str],
     seed: int | None,
     fresh: bool,
+    places: dict[str, str | None],
     weigh: dict[str, Any] | None,
     form: str,
 ) -> None:
@@ -77,14 +81,26 @@ def train(
     made = recipes.read(recipe, _changes(change, seed))
     folder = out or Path(f"{made.name}-model")
     console = error_console()
-    with stoppable(console) as stop, _watched(console, made.training.epochs, form) as watch:
-        trained, evaluation = training.train(made, folder, fresh=fresh, watch=watch, stop=stop)
+    form = form if training.is_leading() else "quiet"
+    words = collect(places, None).words
+    keep_freed_memory()
+    with (
+        training_log(made, words.get("mlflow")) as log,
+        stoppable(console) as stop,
+        _watched(console, made.training.epochs, form) as watch,
+    ):
+        trained, evaluation = training.train(
+            made, folder, fresh=fresh, watch=watch, stop=stop, on=words.get("on"), log=log
+        )
+        told = None if log is None or not training.is_leading() else log.end(trained.run, evaluation, folder)
     if form == "json":
         sys.stdout.write(to_json({"run": trained.run, "evaluation": evaluation}, indent=2).decode() + "\n")
     elif form == "human":
         _tell(Console(), trained, evaluation, folder)
-    if weigh is not None:
-        _weigh(folder, weigh, form)
+    if told is not None and form != "quiet":
+        console.print(told, highlight=False, soft_wrap=True)
+    if weigh is not None and training.is_leading():
+        _weigh(folder, weigh | {name: word for name, word in places.items() if word is not None}, form)
 
 
 def _changes(change: list[str], seed: int | None) -> dict[str, Any]:
@@ -137,7 +153,6 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
 
 def _weigh(folder: Path, words: dict[str, Any], form: str) -> None:
     from steelyard.cli import run
-    from steelyard.cli.settings import collect
 
     settings = collect(words | {"out": str(folder / "plan")}, folder / "steelyard.toml").words
     for name in ("model", "data", "tokenizer"):

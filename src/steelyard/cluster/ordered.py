@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from steelyard import loop
-from steelyard.loop import mlflow_run
+from steelyard.loop import mlflow_place, mlflow_run
 from steelyard.loop.weigh import Balance
 from steelyard.records.job import Job
 from steelyard.search import Event
@@ -15,7 +15,7 @@ from steelyard.search import Event
 
 def weigh(job: Job, on_event: Callable[[Event], None] = lambda _: None, stop: threading.Event | None = None) -> Balance:
     """The plan for one job; see `loop.weigh`. A log that cannot be written is a notice, never the loss of the plan."""
-    log_to = None if job.mlflow is None else mlflow_run.place_of(job.mlflow)
+    log_to = None if job.mlflow is None else mlflow_place.place_of(job.mlflow)
     if job.on is None:
         balance = loop.weigh(job, on_event, stop)
     else:

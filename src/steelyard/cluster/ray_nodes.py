@@ -118,7 +118,7 @@ def ray_nodes(address: str, log: Path) -> Iterator[list[RayNode]]:
     `ray`: the cluster that this machine is part of, or that RAY_ADDRESS names; `ray://HOST:PORT`: through Ray's client
     port. Raises UsageError when there is no such cluster, or no node takes part.
     """
-    with log.open("a", encoding="utf-8") as sink, contextlib.redirect_stdout(sink), _connected(address) as ray:
+    with log.open("a", encoding="utf-8") as sink, contextlib.redirect_stdout(sink), connected(address) as ray:
         told = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get(RESOURCE)]
         if not told:
             raise UsageError(f"no node of the Ray cluster has the resource '{RESOURCE}'", START)
@@ -136,13 +136,14 @@ def ray_nodes(address: str, log: Path) -> Iterator[list[RayNode]]:
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
+def connected(address: str, purpose: str = "weighing") -> Iterator[Any]:
+    """Ray, connected to the cluster at `address`. Raises UsageError when there is none, or Ray is missing."""
     # Before it is imported: Ray reports its use to its makers otherwise.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise UsageError("weighing on Ray needs the package ray", "pip install 'steelyard[ray]'") from error
+        raise UsageError(f"{purpose} on Ray needs the package ray", "pip install 'steelyard[ray]'") from error
     if ray.is_initialized():
         yield ray
         return

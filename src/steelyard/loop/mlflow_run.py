@@ -1,62 +1,27 @@
-"""Log a weighing to MLflow: what was demanded and chosen, figures of all candidates, the bundle. The only file with it.
+"""Log a weighing to MLflow: what was demanded and chosen, figures of all candidates, the bundle.
 
-One run per weighing; each candidate with figures is a run below it. https://mlflow.org/docs/latest/ml/tracking/
+One run per weighing; each candidate with figures is a run below it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import io
-import logging
-import os
-import time
-import warnings
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from steelyard.errors import UsageError
 from steelyard.ledger import shown
+from steelyard.loop.mlflow_place import EXPERIMENT, LONGEST_PARAM, NOTE, client_of, experiment, quiet, write
 from steelyard.records.plan import Figures, Plan
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-EXPERIMENT = "steelyard"
-PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
+PARENT = "mlflow.parentRunId"
 MOST_CANDIDATES = 100
-LONGEST_PARAM = 500
-SETTINGS = {
-    # MLflow reports its use to its makers otherwise.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Its own patience, minutes for each request, is meant for training that must not stop.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
-
-
-def place_of(said: str) -> str:
-    """The tracking URI that is meant: a server's or database's, a folder, or `auto` for MLFLOW_TRACKING_URI.
-
-    Raises UsageError when nothing is meant, or MLflow is missing: better now than after hours of measuring.
-    """
-    if importlib.util.find_spec("mlflow") is None:
-        raise UsageError("logging to MLflow needs the package mlflow-skinny", "pip install 'steelyard[mlflow]'")
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "") if said == "auto" else said
-    if not uri:
-        raise UsageError(
-            "--mlflow auto means MLFLOW_TRACKING_URI, which is not set", "name the place, for example --mlflow ./mlruns"
-        )
-    return uri if "://" in uri or uri.startswith("file:") else Path(uri).expanduser().absolute().as_uri()
 
 
 def log(plan: Plan, bundle: Path, uri: str) -> str:
     """Log the plan and its bundle; what to tell. Whatever goes wrong is told too, and nothing is lost by it."""
     try:
-        with _quiet():
+        with quiet():
             run = _logged(plan, bundle, uri)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -64,55 +29,20 @@ def log(plan: Plan, bundle: Path, uri: str) -> str:
     return f"logged to MLflow at {shown(uri)}: experiment {EXPERIMENT}, run {run}"
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Standard output belongs to the plan."""
-    os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _logged(plan: Plan, bundle: Path, uri: str) -> str:
-    if uri.startswith("file:"):
-        # A folder was asked for: MLflow means to give it up, and wants to be told that it is meant.
-        os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    experiment = _experiment(client, uri)
-    run = client.create_run(experiment, run_name=f"{plan.subject.name} {plan.created}", tags=_tags(plan)).info.run_id
-    _batch(client, run, _metrics(plan), _params(plan))
+    client = client_of(uri)
+    place = experiment(client, uri)
+    run = client.create_run(place, run_name=f"{plan.subject.name} {plan.created}", tags=_tags(plan)).info.run_id
+    write(client, run, _metrics(plan), _params(plan))
     client.log_artifacts(run, str(bundle))
     for told in [c for c in plan.candidates if c.figures is not None][:MOST_CANDIDATES]:
         tags = {PARENT: run, "steelyard.verdict": told.verdict, "steelyard.reason": told.reason[:LONGEST_PARAM]}
-        below = client.create_run(experiment, run_name=told.id, tags=tags).info.run_id
+        below = client.create_run(place, run_name=told.id, tags=tags).info.run_id
         if told.figures is not None:
-            _batch(client, below, _figures(told.figures), _settings(told.figures))
+            write(client, below, _figures(told.figures), _settings(told.figures))
         client.set_terminated(below)
     client.set_terminated(run)
     return str(run)
-
-
-def _experiment(client: MlflowClient, uri: str) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    # A database file keeps no files: they go beside it, not into whatever folder this runs in.
-    database = uri.removeprefix("sqlite:///")
-    place = (Path(database).absolute().parent / "mlartifacts").as_uri() if database != uri else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
-
-
-def _batch(client: MlflowClient, run: str, metrics: Mapping[str, float | None], params: Mapping[str, Any]) -> None:
-    from mlflow.entities import Metric, Param
-
-    now = int(time.time() * 1000)
-    known = [Metric(name, float(value), now, 0) for name, value in metrics.items() if value is not None]
-    said = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in params.items() if value is not None]
-    client.log_batch(run, metrics=known, params=said)
 
 
 def _tags(plan: Plan) -> dict[str, str]:
@@ -121,7 +51,7 @@ def _tags(plan: Plan) -> dict[str, str]:
         "steelyard.summary": plan.summary,
         "steelyard.subject": plan.subject.key,
         "steelyard.version": plan.steelyard,
-        "mlflow.note.content": plan.summary,
+        NOTE: plan.summary,
     }
 
 

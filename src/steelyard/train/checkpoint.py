@@ -28,10 +28,15 @@ def write(path: Path, state: State) -> None:
     """Put `state` in the place of what lies at `path`. Raises DataError when there is no room."""
     tensors: dict[str, torch.Tensor] = {}
     rest = json.dumps(_without_tensors(state, tensors))
+    write_raw(path, save(tensors, {"state": rest}))
+
+
+def write_raw(path: Path, content: bytes) -> None:
+    """The same for what is a checkpoint already, from another machine."""
     fresh = path.with_name(f"{path.name}.new")
     try:
         with fresh.open("wb") as file:
-            file.write(save(tensors, {"state": rest}))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
@@ -64,11 +69,6 @@ def check_identity(state: State, identity: str, path: Path) -> None:
         )
 
 
-def _without_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Plain values, with a name in the place of each tensor."""
-    if isinstance(value, torch.Tensor):
-        name = str(len(tensors))
-        tensors[name] = value.detach().cpu().contiguous().clone()
 def restore(optimiser: torch.optim.Optimizer, state: State) -> None:
     """Bring an optimiser to where this state was taken.
 
@@ -81,6 +81,11 @@ def restore(optimiser: torch.optim.Optimizer, state: State) -> None:
                 kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
+def _without_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Plain values, with a name in the place of each tensor."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: name}
     if isinstance(value, dict):
         if all(isinstance(key, str) for key in value):
