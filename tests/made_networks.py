@@ -126,3 +126,30 @@ def columns(path: Path) -> Path:
     outputs = {"label": ("int64", ("n",)), "scores": ("float", ("n", 2))}
     w = np.array([[-0.1, 0.1], [0.3, -0.3], [-1, 1]], np.float32)
     return save(path, nodes, inputs, outputs, w=w)
+
+
+def dawdler(path: Path) -> Path:
+    """y [n, 1] = √x, after as many turns as the largest in `turns` [n, 1] says: some microseconds each, or for ever."""
+    turn = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["goes"]), helper.make_node("Add", ["before", "nothing"], ["after"])],
+        "turn",
+        [
+            helper.make_tensor_value_info("n", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, [1]),
+        ],
+        [numpy_helper.from_array(np.zeros(1, np.float32), "nothing")],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["turns"], ["most"], keepdims=0),
+        helper.make_node("Loop", ["most", "yes", "zero"], ["waited"], body=turn),
+        helper.make_node("Sqrt", ["x"], ["root"]),
+        helper.make_node("Add", ["root", "waited"], ["y"]),
+    ]
+    inputs = {"x": ("float", ("n", 1)), "turns": ("int64", ("n", 1))}
+    outputs = {"y": ("float", ("n", 1))}
+    return save(path, nodes, inputs, outputs, yes=np.array(True), zero=np.zeros(1, np.float32))

@@ -7,18 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
+import made_bundles
 import made_networks
-from made_up import candidate, evidence, service, weighing
-from steelyard.bundle import BUILT, write_bundle
-from steelyard.decision import decide
+from made_up import candidate, evidence, service
 from steelyard.errors import BundleError
-from steelyard.records.base import to_json
-from steelyard.records.machine import Price
 from steelyard.records.model import TensorInfo
-from steelyard.records.plan import Plan, SearchFigures
+from steelyard.records.plan import Plan
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.records.signature import Signature
 from steelyard.scheduling import Single
@@ -52,19 +48,11 @@ def a_plan(requirements: Requirements = PROMISED, memory_mb: float = 100) -> Pla
         MIDDLE: evidence(MIDDLE, service(2, 4), worse=0.001),
         FAST: evidence(FAST, service(1, 2), worse=0.004),
     }
-    about = weighing(list(found))
-    about = msgspec.structs.replace(about, subject=msgspec.structs.replace(about.subject, signature=SIGNATURE))
-    figures = SearchFigures(seconds=1, measured=1, resumed=0, ruled_out=0, complete=True)
-    told = {one.id: each for one, each in found.items()}
-    return decide(about, told, requirements, Price(), search=figures, version="0", created="now")
+    return made_bundles.plan_of(found, SIGNATURE, requirements)
 
 
 def bundled(plan: Plan, folder: Path) -> Path:
-    built = folder / "built"
-    built.mkdir(exist_ok=True)
-    made_networks.two_inputs(built / "model.onnx")
-    (built / BUILT).write_bytes(to_json({"main": "model.onnx"}))
-    return write_bundle(plan, "", dict.fromkeys(LADDER, built), folder / "bundle").folder
+    return made_bundles.bundle_of(plan, made_networks.two_inputs(folder / "two.onnx"), folder / "bundle")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LEAST_RETRY_S = 0.1
 WORTH_WAITING_S = 10.0
 """For a process that is lost while what waits is answered for the last time."""
-LONGEST_END_S = 10.0
+LONGEST_END_S = 5.0
 """What is served when it is let go of is waited for so long; what takes longer ends by itself."""
 HERE_S = 0.0005
 """A batch that takes no longer may be served in the thread of whoever asks."""
