@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from steelyard.models.torch_module import export_module
 from steelyard.preparation.plain import Tokens
 from steelyard.preparation.steps import apply_all, prepared_to_json
 from steelyard.records.base import to_json
+from steelyard.records.cheaper import NAMES
 from steelyard.records.evaluation import Evaluation
 from steelyard.train.card import card
 from steelyard.train.raw_inputs import RawInputs, numbers_and_words, raw_inputs
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MODEL, RUN, EVALUATION, PREPARATION = "model.onnx", "run.json", "evaluation.json", "preparation.json"
 TEST, TEST_TABLE, TOKENIZER, SETTINGS = "test.npz", "test.csv", "tokenizer.json", "steelyard.toml"
 CARD = "README.md"
+Shrink = Callable[[Path, Mapping[str, Array]], object]
+"""Makes something smaller of a model's file, in its place."""
 LABEL = "label"
 CHECKED = 64
 """Items by which the file is held against the network."""
@@ -61,30 +64,48 @@ def export(trained: Trained, folder: Path, evaluation: Evaluation | None = None)
 
 def write_model(network: torch.nn.Module, data: Prepare, raw: Examples, folder: Path) -> Path:
     """Write what `steelyard weigh` needs: the network, trained or not, and `raw` items to judge it by."""
-    prepared = apply_all(data.prepared, raw)
-    inputs, words = raw_inputs(raw, prepared), word_columns(raw, data.prepared.serving)
-    module = ready(network, data.prepared, raw, prepared).eval()
-    taken = coded(inputs, words) if words else inputs
-    sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in taken.arrays)
-    model = export_module(module, sample, folder / MODEL, input_names=taken.names, dynamic_shapes=taken.varies)
-    if words:
-        put_words_first(model, inputs, words)
+    inputs = raw_inputs(raw, apply_all(data.prepared, raw))
+    model = write_network(network, data, raw, folder / MODEL)
     for name, content in (_test(inputs, raw) | _settings(data)).items():
         (folder / name).write_bytes(content)
     return model
 
 
+def write_network(
+    network: torch.nn.Module, data: Prepare, raw: Examples, path: Path, shrink: Shrink | None = None
+) -> Path:
+    """Write the network alone, with its preparation before it; `raw` items show what goes in.
+
+    `shrink`: what is done to the file with these items, as arrays by input, before columns of words are led into it.
+    """
+    prepared = apply_all(data.prepared, raw)
+    inputs, words = raw_inputs(raw, prepared), word_columns(raw, data.prepared.serving)
+    module = ready(network, data.prepared, raw, prepared).eval()
+    taken = coded(inputs, words) if words else inputs
+    sample = tuple(torch.from_numpy(np.ascontiguousarray(each[:2])) for each in taken.arrays)
+    model = export_module(module, sample, path, input_names=taken.names, dynamic_shapes=taken.varies)
+    if shrink is not None:
+        shrink(model, dict(zip(taken.names, taken.arrays, strict=True)))
+    if words:
+        put_words_first(model, inputs, words)
+    return model
+
+
 def verify(model: Path, trained: Trained, raw: Examples) -> None:
     """Raises ModelError when the file and the network answer differently."""
+    told, expected = answers(model, trained, raw), trained.outputs(raw)
+    most = float(np.abs(told - expected).max()) if len(raw) else 0.0
+    if not most <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelError(f"the exported model's answers differ from the network's by up to {most:.3g}")
+
+
+def answers(model: Path, trained: Trained, raw: Examples) -> Array:
+    """What ONNX Runtime makes of raw items by the file: [items, outputs]."""
     import onnxruntime
 
     inputs = raw_inputs(raw, apply_all(trained.data.prepared, raw))
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    told = np.asarray(session.run(None, dict(zip(inputs.names, inputs.arrays, strict=True)))[0])
-    expected = trained.outputs(raw)
-    most = float(np.abs(told - expected).max()) if len(raw) else 0.0
-    if not most <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise ModelError(f"the exported model's answers differ from the network's by up to {most:.3g}")
+    return np.asarray(session.run(None, dict(zip(inputs.names, inputs.arrays, strict=True)))[0])
 
 
 def _check_folder(folder: Path) -> None:
@@ -96,7 +117,7 @@ def _check_folder(folder: Path) -> None:
 
 _ALLOWED = {
     MODEL, RUN, EVALUATION, PREPARATION, TEST, TEST_TABLE, TOKENIZER, SETTINGS, CARD, "report.html",
-    "checkpoint.safetensors",
+    "checkpoint.safetensors", *(f"{name}{end}" for name in NAMES.values() for end in (".onnx", ".safetensors")),
 }  # fmt: skip
 
 

@@ -104,15 +104,16 @@ def task_of(
     watch: Watch,
     folder: Path | None,
     stop: threading.Event,
+    aim: losses.Loss | None = None,
 ) -> Task:
-    """All that the loop needs."""
+    """All that the loop needs. `aim`: what is made small in the place of the recipe's loss, which still judges."""
     terms = recipe.training
     loss = loss_of(recipe, data)
     optimiser = optimisers.make(recipe.optimiser.name, network, **recipe.optimiser.options)
     training, validation = (items_of(part, data.prepared.serving) for part in (data.training, data.validation))
     check_room(network, training, terms.batch, loss)
     wrapped, fabric_optimiser = fabric.setup(torch.compile(network) if terms.compile else network, optimiser)
-    stepper: Stepper = PlainStepper(fabric, wrapped, loss, fabric_optimiser, terms.clip)
+    stepper: Stepper = PlainStepper(fabric, wrapped, aim or loss, fabric_optimiser, terms.clip)
     order, account = order_of(recipe.balance, data, terms.batch), None
     if recipe.privacy is not None:
         account = _private().open_account(recipe, len(data.training), fabric.world_size, network)

@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from steelyard.errors import UsageError
 from steelyard.records.base import Record
+from steelyard.records.cheaper import KINDS, Cheaper
 from steelyard.records.recipe import DataChoice, Privacy, Recipe, Training, Windows
 from steelyard.records.spelling import did_you_mean
+
+R = TypeVar("R", bound=Record)
 
 CHOICES = ("balance", "network", "loss", "optimiser", "schedule")
 """Tables of one name and its options."""
@@ -22,8 +25,8 @@ LISTS = ("prepare", "augment")
 """Lists of such tables."""
 RECORDS: Mapping[str, type[Record]] = {"training": Training, "privacy": Privacy}
 TOP = ("name", "seed")
-SEARCH = "search"
-"""What a search may change: see `train.space`."""
+SEARCH, CHEAPER = "search", "cheaper"
+"""What a search may change, see `train.space`; what is trained beside the network, see `train.cheaper`."""
 SHIPPED = files("steelyard") / "assets" / "recipes"
 
 
@@ -72,10 +75,10 @@ def changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 def parsed(content: Mapping[str, Any], where: str) -> Recipe:
     """The recipe that these tables say. Raises UsageError for a key that is unknown or a value that does not fit.
 
-    What a search may change, `[search]`, is no part of it.
+    What a search may change, `[search]`, is no part of it, nor is `[cheaper]`: it has no say in the network itself.
     """
-    content = {name: value for name, value in content.items() if name != SEARCH}
-    _check_keys(content, (*TOP, "data", *CHOICES, *LISTS, *RECORDS, SEARCH), where, "")
+    content = {name: value for name, value in content.items() if name not in (SEARCH, CHEAPER)}
+    _check_keys(content, (*TOP, "data", *CHOICES, *LISTS, *RECORDS, SEARCH, CHEAPER), where, "")
     for needed in ("data", "network"):
         if needed not in content:
             raise UsageError(f"{where} has no table [{needed}]", f"add [{needed}] with a name")
@@ -89,6 +92,20 @@ def parsed(content: Mapping[str, Any], where: str) -> Recipe:
         if name in content
     }
     return _converted(words, Recipe, where)
+
+
+def cheaper_of(content: Mapping[str, Any], where: str) -> Cheaper:
+    """What `[cheaper]` asks for; nothing where it is not there. Raises UsageError as `parsed` does."""
+    if CHEAPER not in content:
+        return Cheaper()
+    said = dict(_record(_table(content, CHEAPER, where), Cheaper, where, CHEAPER))
+    for way, kind in KINDS.items():
+        if way in said:
+            said[way] = dict(_record(_table(said, way, where), kind, where, f"{CHEAPER}.{way}"))
+    student = said.get("distil", {})
+    if "network" in student:
+        student["network"] = _chosen(_table(student, "network", where), where, f"{CHEAPER}.distil.network")
+    return _converted(said, Cheaper, where)
 
 
 def _data(table: Mapping[str, Any], where: str) -> Any:
@@ -139,7 +156,7 @@ def _check_keys(said: Mapping[str, Any], known: tuple[str, ...], where: str, tab
         raise UsageError(f"{where} has an unknown setting {table}{wrong}", did_you_mean(wrong, known))
 
 
-def _converted(words: Mapping[str, Any], kind: type[Recipe], where: str) -> Recipe:
+def _converted(words: Mapping[str, Any], kind: type[R], where: str) -> R:
     try:
         return msgspec.convert(words, kind)
     except msgspec.ValidationError as error:
