@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from made_up import REFERENCE, candidate, evidence, service, weighing
+from rights import unprivileged
 from steelyard import bundle as module
 from steelyard.bundle import check_place, read_bundle, read_plan, write_bundle
 from steelyard.decision import decide
@@ -121,6 +123,20 @@ def test_what_was_changed_is_named(plan: Plan, artefacts: dict[str, Path], tmp_p
     model.symlink_to(artefacts["int8"] / "model.onnx")
     with pytest.raises(BundleError, match="outside the bundle"):
         read_bundle(out)
+
+
+def test_what_may_not_be_read_is_told(plan: Plan, artefacts: dict[str, Path]) -> None:
+    with tempfile.TemporaryDirectory() as place:  # whose parents everybody may enter
+        out = Path(place) / "out"
+        write_bundle(plan, "x", artefacts, out)
+        Path(place).chmod(0o755)
+        model = out / "artefacts" / "int8" / "model.onnx"
+        model.chmod(0)
+        with unprivileged(), pytest.raises(BundleError, match=r"int8/model\.onnx cannot be read: Permission denied"):
+            read_bundle(out)
+        Path(place).chmod(0o700)
+        with unprivileged(), pytest.raises(BundleError, match=r"out cannot be read: Permission denied"):
+            read_bundle(out)
 
 
 def test_a_plan_that_points_outside_is_refused(plan: Plan, artefacts: dict[str, Path], tmp_path: Path) -> None:

@@ -140,17 +140,20 @@ def read_bundle(folder: str | Path) -> Bundle:
     """The bundle in `folder`, every hash checked. Raises `BundleError` telling what is missing or changed."""
     folder = Path(folder)
     plan = read_plan(folder)
-    for variant, hashes in plan.artefacts.items():
-        for name, expected in hashes.items():
-            _check_file(folder, ARTEFACTS, variant, name, expected)
+    try:
+        for variant, hashes in plan.artefacts.items():
+            for name, expected in hashes.items():
+                _check_file(folder, ARTEFACTS, variant, name, expected)
+    except OSError as error:
+        raise BundleError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
     return Bundle(folder, plan)
 
 
 def read_plan(folder: str | Path) -> Plan:
     """The plan of a bundle (or the plan file itself), artefacts not looked at."""
-    folder = Path(folder)
-    file = folder / PLAN if folder.is_dir() else folder
+    folder = file = Path(folder)
     try:
+        file = folder / PLAN if folder.is_dir() else folder
         if file.stat().st_size > LARGEST_PLAN:
             raise BundleError(f"{file} is too large for a plan ({file.stat().st_size:,} bytes)")
         raw = file.read_bytes()

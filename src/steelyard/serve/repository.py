@@ -116,6 +116,10 @@ class Repository:
                 slot.reason = error.message
                 log.error("%s: version %d cannot be served: %s", name, slot.latest, error.message)
                 raise
+            except Exception:
+                slot.reason = "it could not be opened"
+                log.exception("%s: version %d cannot be served", name, slot.latest)
+                raise
 
     def _open(self, slot: Slot) -> None:
         fresh = self._opener(slot.name, slot.folder, slot.latest, self._options)
