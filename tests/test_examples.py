@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_weigh_sklearn(place: Path) -> None:
     assert told.startswith("met: Run ")
     assert float(told.split()[-1]) > 0.9
     assert (place / "sklearn-plan" / "plan.json").is_file()
+
+
+def test_keras_mnist(place: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("keras") is None:
+        pytest.skip("needs the extra keras")
+    monkeypatch.setenv("STEELYARD_DATA", str(mirror))
+    told = run(place, "keras_mnist", 'items=1_500, epochs=2, within="6s"').splitlines()
+    assert told[-2].startswith("met: Run ")
+    assert float(told[-1].split()[-1]) > 0.6
+    assert (place / "keras-plan" / "plan.json").is_file()
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
