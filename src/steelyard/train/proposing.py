@@ -129,7 +129,7 @@ class Proposals:
     def _untried(self) -> dict[str, Any] | None:
         """By Optuna's names, a point at random."""
         for _ in range(DRAWS):
-            chooser = _AtRandom(self._random)
+            chooser = AtRandom(self._random)
             if self._of(key_of(drawn(self._space, chooser))) is None:
                 return chooser.chosen
         return None
@@ -177,7 +177,7 @@ class _Asked:
         return self._trial.suggest_float(name, limits.low, limits.high, log=limits.log, step=limits.step)
 
 
-class _AtRandom:
+class AtRandom:
     """Chance chooses, each label and each number (or its logarithm) alike."""
 
     def __init__(self, luck: random.Random) -> None:
@@ -185,10 +185,12 @@ class _AtRandom:
         self.chosen: dict[str, Any] = {}
 
     def among(self, name: str, labels: Sequence[str]) -> str:
+        """Any of them."""
         self.chosen[name] = self._luck.choice(labels)
         return str(self.chosen[name])
 
     def between(self, name: str, limits: Range) -> float:
+        """Any between them."""
         self.chosen[name] = self._number(limits)
         return float(self.chosen[name])
 
