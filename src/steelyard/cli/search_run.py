@@ -25,6 +25,8 @@ from steelyard.records.training import Epoch
 from steelyard.train import recipes
 
 WITHIN = "10min"
+SUFFIX = "-search"
+"""Of the folder, after the recipe's name."""
 NEEDED = "a search needs torch, Lightning Fabric and Optuna"
 NOT_HERE = {
     "weigh": "weigh the networks of the front: cd FOLDER/front/N && steelyard weigh --p95 5ms",
@@ -56,7 +58,7 @@ def search(
     within_s = seconds(str(said.get("within", WITHIN)), "--within")
     sought = searching.Sought(
         recipe=recipe,
-        out=out or Path(f"{recipes.read(recipe, changes).name}-search"),
+        out=out or _folder_of(recipes.read(recipe, changes).name),
         changes=changes,
         within_s=within_s,
         requirements=order.requirements({name: said[name] for name in ("latency",) if name in said}),
@@ -73,6 +75,10 @@ def search(
         sys.stdout.write(to_json(found, indent=2).decode() + "\n")
     elif form == "human":
         tell(Console(), found, sought.out)
+
+
+def _folder_of(name: str) -> Path:
+    return Path(name if name.endswith(SUFFIX) else name + SUFFIX)
 
 
 class Lines:
@@ -92,11 +98,11 @@ class Lines:
         self._console.print(line_of(tried), highlight=False, soft_wrap=True)
 
 
-class Bar(Lines):
+class Bar:
     """The same lines on a terminal, and below them how much of the time is used, and for what."""
 
     def __init__(self, bar: Progress, within_s: float) -> None:
-        super().__init__(bar.console)
+        self._lines = Lines(bar.console)
         self._bar = bar
         self._began = time.monotonic()
         self._within_s = within_s
@@ -113,7 +119,7 @@ class Bar(Lines):
 
     def ended(self, tried: Tried) -> None:
         """A line that stays."""
-        super().ended(tried)
+        self._lines.ended(tried)
         self._show("choosing the next")
 
     def _show(self, text: str) -> None:

@@ -7,6 +7,8 @@ command goes on where it was, in the middle of an epoch if need be.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.metadata
 import shutil
 import threading
@@ -25,6 +27,7 @@ from steelyard.records.base import Record, digest, to_json
 from steelyard.records.machine import Price
 from steelyard.records.requirements import Requirements
 from steelyard.records.searching import OnFront, Search
+from steelyard.records.space import Space
 from steelyard.report.searching import render
 from steelyard.train.contest import Course
 from steelyard.train.proposing import Proposal, Proposals
@@ -34,8 +37,10 @@ from steelyard.train.space_check import check
 from steelyard.version import VERSION
 
 STUDY, FOUND, REPORT = "search.db", "search.json", "report.html"
+LOCK = "search.lock"
+"""Held while a search is under way; the system lets go of it when the process ends in whatever way."""
 MADE = (STUDY, FOUND, REPORT, FOLDER, "tried", "weighed")
-"""In the folder of a search."""
+"""In the folder of a search, besides."""
 RESERVED = 0.1
 """Of the time, for weighing the front again and exporting it."""
 MOST_FAILURES = 5
@@ -66,25 +71,29 @@ def search(sought: Sought, watch: Watch, stop: threading.Event | None = None) ->
     Interrupted once `stop` is set.
     """
     began = time.monotonic()
-    searching = _Searching(sought, watch, stop or threading.Event())
-    complete = searching.run(began + sought.within_s * (1 - RESERVED))
-    found = searching.found(complete=complete, began=began)
-    write_whole(sought.out / FOUND, to_json(found, indent=2))
-    write_whole(sought.out / REPORT, render(found).encode())
+    content = tables(sought.recipe, sought.changes)
+    space = space_of(content, sought.recipe)
+    check(space, content, sought.recipe)
+    with _place(sought.out, fresh=sought.fresh):
+        searching = _Searching(sought, content, space, watch, stop or threading.Event())
+        complete = searching.run(began + sought.within_s * (1 - RESERVED))
+        found = searching.found(complete=complete, began=began)
+        write_whole(sought.out / FOUND, to_json(found, indent=2))
+        write_whole(sought.out / REPORT, render(found).encode())
     return found
 
 
 class _Searching:
     """One run of a search."""
 
-    def __init__(self, sought: Sought, watch: Watch, stop: threading.Event) -> None:
-        content = tables(sought.recipe, sought.changes)
+    def __init__(
+        self, sought: Sought, content: Mapping[str, Any], space: Space, watch: Watch, stop: threading.Event
+    ) -> None:
+        """`content`: the recipe's tables."""
         self._sought = sought
+        self._space = space
         self._watch = watch
         self._stop = stop
-        self._space = space_of(content, sought.recipe)
-        check(self._space, content, sought.recipe)
-        _make_place(sought.out, fresh=sought.fresh)
         scales = Scales(sought.out / "weighed", sought.requirements, stop)
         self._trials = Trials(content, sought.recipe, sought.out, scales, watch, stop)
         self._finalists = Finalists(self._trials, scales, sought.out)
@@ -232,15 +241,26 @@ def _disturbed(finalists: Sequence[Finalist]) -> Iterator[str]:
             )
 
 
-def _make_place(out: Path, *, fresh: bool) -> None:
-    """The folder of the search. Raises UsageError for one that holds other things."""
-    others = sorted(each.name for each in out.iterdir() if each.name not in MADE) if out.is_dir() else []
+@contextlib.contextmanager
+def _place(out: Path, *, fresh: bool) -> Iterator[None]:
+    """The folder of the search, for this process alone.
+
+    Raises UsageError for a folder that holds other things, that cannot be written, or in which a search is under way.
+    """
+    others = sorted(each.name for each in out.iterdir() if each.name not in (*MADE, LOCK)) if out.is_dir() else []
     if others and not (out / STUDY).exists():
         raise UsageError(f"{out} holds other things ({', '.join(others[:3])})", "name another folder with --out")
-    for name in MADE if fresh else ():
-        shutil.rmtree(out / name, ignore_errors=True)
-        (out / name).unlink(missing_ok=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lock = (out / LOCK).open("w")
     except OSError as error:
-        raise UsageError(f"{out} cannot be made: {error.strerror}", "name another folder with --out") from error
+        raise UsageError(f"{out} cannot be written: {error.strerror}", "name another folder with --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"another search is under way in {out}", "name another folder with --out") from None
+        for name in MADE if fresh else ():
+            shutil.rmtree(out / name, ignore_errors=True)
+            (out / name).unlink(missing_ok=True)
+        yield

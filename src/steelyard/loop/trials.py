@@ -27,7 +27,6 @@ from steelyard.train.contest import Course, goes_on
 from steelyard.train.data import Prepare, prepare, read, with_default_steps
 from steelyard.train.export import write_model
 from steelyard.train.fitting import CHECKPOINT, fit, metric_of, seeded_network
-from steelyard.train.progress import Nobody
 from steelyard.train.recipes import changed, parsed
 from steelyard.train.trained import Trained
 
@@ -144,8 +143,8 @@ class Trials:
         return fit(recipe, folder=self.place_of(point), prepared=data)
 
 
-class _Judge(Nobody):
-    """Watches a network, and stops it when it has lost, or when it is time."""
+class _Judge:
+    """Watches a network, and stops it when it has lost, or when it is time. See `train.progress.Watch`."""
 
     def __init__(self, course: Course, others: Sequence[Course], sign: float, is_time: Callable[[], bool]) -> None:
         self._course = course

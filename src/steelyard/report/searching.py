@@ -28,6 +28,8 @@ class Mark(Record):
     x: float
     y: float
     role: str
+    name: str
+    """Written beside it; empty: nothing."""
     title: str
 
 
@@ -112,7 +114,7 @@ ENDINGS = {"finished": "trained to the end", "stopped": "given up early", "faile
 
 def cost_title(search: Search) -> str:
     """What is counted as cost."""
-    return f"{search.price.currency} per million requests"
+    return f"{search.price.currency} per million"
 
 
 def _interval(metric: str, found: Interval | None) -> str:
@@ -145,6 +147,7 @@ def chart(search: Search) -> Chart | None:
             x=LEFT + across.share(math.log10(p.x)) * (WIDTH - LEFT - RIGHT),
             y=_height(upwards.share(p.y)),
             role=p.role,
+            name=p.name,
             title=p.title,
         )
         for p in sorted(points, key=lambda p: p.role == "front")
@@ -166,7 +169,7 @@ def _point(search: Search, tried: Tried, member: OnFront | None) -> Mark | None:
     cost = _per_million(search, serving.capacity_per_s)
     quality = wording.quality(search.metric, tried.validation)
     title = f"{tried.number}: {tried.told}; {search.metric} {quality}, {tried.reason}"
-    return Mark(x=cost, y=tried.validation, role=role, title=title)
+    return Mark(x=cost, y=tried.validation, role=role, name=str(tried.number) if member else "", title=title)
 
 
 def _of_interest(points: Sequence[Mark]) -> list[float]:
