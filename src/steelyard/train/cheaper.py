@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,10 +159,3 @@ def _verify_in_8_bits(path: Path, made: Trained, raw: Examples) -> None:
 
 def _first(examples: Examples, most: int) -> Examples:
     return examples.take(np.arange(min(len(examples), most)))
-
-
-def note(ways: Sequence[str], settings: Path) -> None:
-    """Let `steelyard weigh` know of the variants beside the model."""
-    lines = "".join(f'{NAMES[way]} = "{NAMES[way]}.onnx"\n' for way in ways)
-    with settings.open("a", encoding="utf-8") as file:
-        file.write(f"\n[variants]\n{lines}")
