@@ -338,6 +338,13 @@ def test_charts_fit_when_the_window_changes_and_take_other_colours(context: Brow
     expect(page.locator("canvas")).to_have_count(6)
 
 
+def test_axes_tell_values_apart_that_differ_little(context: BrowserContext, site: Site) -> None:
+    page = opened(context, site)
+    assert page.evaluate("toldApart([0.8985, 0.899, 0.8995, 0.9])") == ["0.8985", "0.899", "0.8995", "0.9"]
+    assert page.evaluate("toldApart([0, 500, 1000])") == ["0", "500", "1,000"]
+    assert page.evaluate("toldApart([1, 1])") == ["1", "1"]
+
+
 def test_a_server_that_fails_is_told_and_the_old_figures_stay(context: BrowserContext, site: Site) -> None:
     page = opened(context, site)
     figures = page.locator(".tile .value").all_text_contents()

@@ -4,10 +4,19 @@ const HEIGHT = 190;
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const flat = (columns, value) => columns.at.map(() => value);
 
-function shortly(value) {
+function shortly(value, digits = 3) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0";
-  return Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+  return Number(value.toPrecision(digits)).toLocaleString("en", { maximumSignificantDigits: digits });
+}
+
+// With as many digits as it takes that no two are the same.
+function toldApart(values) {
+  for (let digits = 3; digits < 7; digits += 1) {
+    const told = values.map((value) => shortly(value, digits));
+    if (new Set(told).size === told.length) return told;
+  }
+  return values.map((value) => shortly(value, 7));
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -18,7 +27,8 @@ function line(label, colour, more = {}) {
 }
 
 const area = (label, colour, more = {}) => line(label, colour, { fill: () => `${ink(colour)}33`, ...more });
-const dashed = (label, colour) => line(label, colour, { dash: [6, 4], width: 1.5 });
+const dashed = (label, colour, more = {}) => line(label, colour, { dash: [6, 4], width: 1.5, ...more });
+const exactly = { value: (plot, value) => shortly(value, 4) };
 
 // A solid area; what it shows in the legend is its own part of the stack, not the height it reaches.
 function stacked(label, place, columns) {
@@ -83,7 +93,7 @@ const CHARTS = {
     range: () => [0, 100],
   },
   quality: {
-    series: () => [line("answered with", "chosen"), dashed("best", "muted")],
+    series: () => [line("answered with", "chosen", exactly), dashed("best", "muted", exactly)],
     rows: (columns, model) => [columns.quality, flat(columns, model.best)],
     range: around,
   },
@@ -102,7 +112,7 @@ const CHARTS = {
 function draw(place, model, columns, span) {
   const chart = CHARTS[place.dataset.chart];
   const axis = { stroke: () => ink("muted"), grid: { stroke: () => ink("grid"), width: 1 }, ticks: { show: false }, font: `12px ${ink("text")}` };
-  const upwards = { ...axis, size: 52, gap: 4, values: (plot, splits) => splits.map(shortly) };
+  const upwards = { ...axis, size: 52, gap: 4, values: (plot, splits) => toldApart(splits) };
   const options = {
     width: Math.max(place.clientWidth, 100),
     height: HEIGHT,
