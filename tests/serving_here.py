@@ -22,12 +22,15 @@ PATIENCE_S = 20
 
 
 @contextmanager
-def serving_here(http: Http, read_s: float = 30.0, head_s: float = 10.0, most: int = 4096) -> Iterator[int]:
-    """The port."""
+def serving_here(http: Http, asgi: bool = False, **more: Any) -> Iterator[int]:
+    """The port. `asgi`: as an application on uvicorn's own connections, as whoever embeds it may run it.
+
+    `more`: see `Connections`.
+    """
     opened = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        Application(http, read_s),
-        http=Connections(most, head_s),  # type: ignore[arg-type]
+        Application(http, more.get("read_s", 30.0)),
+        http="httptools" if asgi else Connections(http, **more),  # type: ignore[arg-type]
         loop="uvloop",
         ws="none",
         lifespan="on",

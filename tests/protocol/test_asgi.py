@@ -1,4 +1,7 @@
-"""The HTTP side on a socket: many clients, clients that leave, drip, send too much or no HTTP at all."""
+"""The HTTP side on a socket: many clients, clients that leave, drip, send too much or no HTTP at all.
+
+Twice, where it is not about connections themselves: on ours, and as an ASGI application on uvicorn's own.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ MOST_BODY = 100_000
 SLOW = 0.05
 
 
-def request(first: float = 1.0, **more: Any) -> dict[str, Any]:
+def asked_for(first: float = 1.0, **more: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [first, 2, 3, 4]}], **more}
 
 
@@ -51,10 +54,14 @@ def model(models: FakeRepository) -> FakeModel:
     return models.models["double"]
 
 
-@pytest.fixture
-def port(models: FakeRepository) -> Iterator[int]:
-    with serving_here(Http(models, Guards(most_body=MOST_BODY)), read_s=SLOW, head_s=SLOW) as port:
+@pytest.fixture(params=["ours", "asgi"])
+def port(request: pytest.FixtureRequest, models: FakeRepository) -> Iterator[int]:
+    http = Http(models, Guards(most_body=MOST_BODY))
+    with serving_here(http, read_s=SLOW, head_s=SLOW, asgi=request.param == "asgi") as port:
         yield port
+
+
+ours = pytest.mark.parametrize("port", ["ours"], indirect=True)
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def client(port: int) -> Iterator[Connection]:
 def test_one_connection_serves_many_requests(client: Connection) -> None:
     assert client.ask("GET", "/v2/health/live") == (200, {"live": True})
     for number in range(20):
-        status, answer = client.ask("POST", INFER, request(number, id=str(number)))
+        status, answer = client.ask("POST", INFER, asked_for(number, id=str(number)))
         assert status == 200
         assert (answer["id"], answer["outputs"][0]["data"][0]) == (str(number), 2 * number)
     assert client.ask("GET", "/nowhere")[0] == 404
@@ -80,7 +87,7 @@ def test_answers_from_another_thread_reach_their_own_clients(port: int, model: F
     model.hold = True
     clients = [Connection(port) for _ in range(24)]
     with ThreadPoolExecutor(len(clients)) as pool:
-        asked = [pool.submit(one.ask, "POST", INFER, request(n, id=str(n))) for n, one in enumerate(clients)]
+        asked = [pool.submit(one.ask, "POST", INFER, asked_for(n, id=str(n))) for n, one in enumerate(clients)]
         wait_until(lambda: len(model.asked) == len(clients))
         assert model.answer_held() == len(clients)
         for number, each in enumerate(asked):
@@ -95,7 +102,7 @@ def test_failures_from_another_thread_reach_the_client(port: int, model: FakeMod
     model.hold, model.failure = True, RuntimeError("broken")
     client = Connection(port)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.ask, "POST", INFER, request())
+        asked = pool.submit(client.ask, "POST", INFER, asked_for())
         wait_until(lambda: model.asked)
         model.answer_held()
         status, answer = asked.result(PATIENCE_S)
@@ -106,7 +113,7 @@ def test_failures_from_another_thread_reach_the_client(port: int, model: FakeMod
 
 def test_a_client_that_leaves_is_withdrawn(port: int, client: Connection, model: FakeModel) -> None:
     model.hold = True
-    body = json.dumps(request()).encode()
+    body = json.dumps(asked_for()).encode()
     leaving = raw_connection(port)
     leaving.sendall(head(INFER, len(body)) + body)
     wait_until(lambda: model.asked)
@@ -114,12 +121,12 @@ def test_a_client_that_leaves_is_withdrawn(port: int, client: Connection, model:
     wait_until(lambda: model.asked[0].is_withdrawn)
     assert model.answer_held() == 0
     model.hold = False
-    assert client.ask("POST", INFER, request())[0] == 200
+    assert client.ask("POST", INFER, asked_for())[0] == 200
 
 
 def test_a_request_that_waits_long_and_whose_client_stays_is_answered(port: int, model: FakeModel) -> None:
     model.hold = True
-    body = json.dumps(request()).encode()
+    body = json.dumps(asked_for()).encode()
     staying = raw_connection(port)
     staying.sendall(head(INFER, len(body), b"Connection: close") + body)
     wait_until(lambda: model.asked)
@@ -137,18 +144,20 @@ def test_a_body_that_drips_is_given_up(port: int, client: Connection, sent: byte
     assert told.startswith(b"HTTP/1.1 408")
     assert b'{"error":' in told
     slow.close()
-    assert client.ask("POST", INFER, request())[0] == 200
+    assert client.ask("POST", INFER, asked_for())[0] == 200
 
 
+@ours
 @pytest.mark.parametrize("sent", [b"", b"P", b"POST / HTTP/1.1\r\nHost: localh", b"GET / HTTP/1.1\r\nHost: a\r\n"])
 def test_a_head_that_drips_is_given_up(port: int, client: Connection, sent: bytes) -> None:
     slow = raw_connection(port)
     slow.sendall(sent)
     assert everything(slow) == b""
     slow.close()
-    assert client.ask("POST", INFER, request())[0] == 200
+    assert client.ask("POST", INFER, asked_for())[0] == 200
 
 
+@ours
 def test_a_second_head_that_drips_is_given_up_too(port: int) -> None:
     slow = raw_connection(port)
     slow.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v2/hea")
@@ -174,7 +183,7 @@ def test_a_body_that_grows_too_large_is_not_read_on(port: int, client: Connectio
 
 
 def test_a_body_in_pieces_is_put_together(port: int) -> None:
-    body = json.dumps(request() | {"padding": " " * (MOST_BODY - 1000)}).encode()
+    body = json.dumps(asked_for() | {"padding": " " * (MOST_BODY - 1000)}).encode()
     pieces = raw_connection(port)
     pieces.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" % INFER.encode())
     pieces.sendall(b"Connection: close\r\n\r\n")
@@ -186,6 +195,7 @@ def test_a_body_in_pieces_is_put_together(port: int) -> None:
     pieces.close()
 
 
+@ours
 @pytest.mark.parametrize(
     "sent", [b"\0\0\0\0\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"]
 )
@@ -246,7 +256,7 @@ def test_what_is_under_way_is_answered_before_the_server_ends(models: FakeReposi
     with ThreadPoolExecutor(1) as pool:
         with serving_here(Http(models, Guards())) as port:
             client = Connection(port)
-            asked = pool.submit(client.ask, "POST", INFER, request())
+            asked = pool.submit(client.ask, "POST", INFER, asked_for())
             wait_until(lambda: model.asked)
             pool_end = ThreadPoolExecutor(1)
             pool_end.submit(answer_later, model)

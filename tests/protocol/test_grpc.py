@@ -362,7 +362,7 @@ def test_the_deadline_of_a_client_is_that_of_its_request(client: Client, models:
     failure = client.refused("ModelInfer", request(), timeout=0.5)
     assert failure.code() == Code.DEADLINE_EXCEEDED
     [asking] = model.asked
-    assert 0 < asking.asked.timeout_s <= 0.5
+    assert 0 < asking.asked.timeout_s < 0.6  # gRPC tells it by another clock
     wait_for(lambda: asking.is_withdrawn)
     assert not asking.caller.begin()
     model.hold = False

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -139,21 +140,29 @@ def test_a_large_body_that_is_wrong_is_told_so(port: int) -> None:
     client.close()
 
 
-def test_a_client_that_leaves_while_its_large_body_is_read_is_withdrawn(
-    port: int, gate: Gate, models: FakeRepository, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("asgi", [False, True])
+def test_a_client_that_leaves_while_its_large_body_is_read_is_not_waited_for(
+    asgi: bool, gate: Gate, models: FakeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_reading(gate, monkeypatch)
-    models.models["mixed"].hold = True
-    client = Connection(port)
-    client.send("POST", MIXED, wide())
-    assert gate.entered.wait(PATIENCE_S)
-    client.close()
-    gate.may_go.set()
-    asked = models.models["mixed"].asked
-    other = Connection(port)
-    while not (asked and asked[0].is_withdrawn):
+    model = models.models["mixed"]
+    model.hold = True
+    with serving_here(Http(models, Guards()), asgi=asgi) as port:
+        client = Connection(port)
+        client.send("POST", MIXED, wide())
+        assert gate.entered.wait(PATIENCE_S)
+        client.close()
+        other = Connection(port)
         assert other.ask("GET", "/v2/health/live")[0] == 200
-    other.close()
+        gate.may_go.set()
+        end = time.monotonic() + PATIENCE_S
+        while asgi and not (model.asked and model.asked[0].is_withdrawn):
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        model.hold = False
+        assert other.ask("POST", MIXED, wide())[0] == 200
+        assert [one.is_withdrawn for one in model.asked] == ([True, False] if asgi else [False])
+        other.close()
 
 
 # --- granian's side -------------------------------------------------------------------------------------------------

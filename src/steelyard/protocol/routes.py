@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -60,6 +61,10 @@ def found(path: str) -> tuple[Handlers, str, str] | None:
 
     Raises UnknownModel for what cannot be a model's name or version.
     """
+    return (_known if len(path) <= _SHORT_PATH else _found)(path)
+
+
+def _found(path: str) -> tuple[Handlers, str, str] | None:
     parts = path.split("/")
     if len(parts) > 3 and parts[:3] == _MODELS and path not in SERVER:
         name, version, verb = parts[3], "", parts[4:]
@@ -73,6 +78,9 @@ def found(path: str) -> tuple[Handlers, str, str] | None:
     return None if handlers is None else (handlers, "", "")
 
 
+_SHORT_PATH = 256
+_known = lru_cache(maxsize=256)(_found)
+"""Most clients ask for the same few."""
 _MODELS = ["", "v2", "models"]
 _CHANGES = ["", "v2", "repository", "models"]
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import uvicorn
 
 from steelyard.errors import SteelyardError
-from steelyard.protocol.asgi import Application
 from steelyard.protocol.connections import Connections
 from steelyard.protocol.http import Http
 from steelyard.serve.repository import Repository
@@ -23,7 +22,6 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 30
 """After being told to end, so long for what is under way."""
-KEEP_ALIVE_S = 60
 START_S = 0.01
 """How often it is looked whether uvicorn has started: it tells nobody."""
 
@@ -43,18 +41,14 @@ class Server:
     def run(self) -> None:
         """Blocks until the end. The models are loaded already."""
         config = uvicorn.Config(
-            Application(self.http),
+            _unused,
             loop="uvloop",
-            http=Connections(),  # type: ignore[arg-type]
+            http=Connections(self.http),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             interface="asgi3",
-            access_log=False,
             log_config=None,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,  # nothing here asks who the client is, and each request would pay for it
-            timeout_keep_alive=KEEP_ALIVE_S,
+            proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S,
         )
         server = uvicorn.Server(config)
@@ -89,6 +83,10 @@ class Server:
         for name in self.repository.names():
             with contextlib.suppress(SteelyardError):  # told in the log by whoever raised it
                 self.repository.load(name)
+
+
+async def _unused(*_: object) -> None:
+    """uvicorn wants an application; these connections ask none."""
 
 
 @contextlib.contextmanager

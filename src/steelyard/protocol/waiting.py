@@ -57,10 +57,10 @@ class Overdue(Generic[Item]):
 class Waiting:
     """One request that waits; see `steelyard.serve.callers.Caller`. All but the caller's methods: on the loop."""
 
-    __slots__ = ("_desk", "answered", "error", "future", "is_done", "is_left", "watch", "watching")
+    __slots__ = ("answered", "desk", "error", "future", "is_done", "is_left", "watch", "watching")
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self.desk = desk
         self.answered: Answered | None = None
         self.error: BaseException | None = None
         self.is_done = False
@@ -75,7 +75,7 @@ class Waiting:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """Where it waits, and where its request was asked."""
-        return self._desk.loop
+        return self.desk.loop
 
     async def end(self, under_way: Withdrawable) -> None:
         """Until its answer is there, or the client is gone. Cancelled, it withdraws what still waits."""
@@ -94,12 +94,12 @@ class Waiting:
     def answer(self, answer: Answered) -> None:
         """Hand it over."""
         self.answered = answer
-        self._desk.bring(self)
+        self.desk.bring(self)
 
     def fail(self, error: BaseException) -> None:
         """Tell of the failure."""
         self.error = error
-        self._desk.bring(self)
+        self.desk.bring(self)
 
     def wake(self) -> None:
         """The answer is there, or the client is gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,7 @@ class Growth:
     """What an item may be filled up with."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What goes into the model at once."""
 
     places: tuple[int, ...]
@@ -49,6 +49,8 @@ class Assembly:
 
     def runs(self, requests: Sequence[Request]) -> list[Run]:
         """As few as can be: one, or one for each length, none larger than the batch that the model insists on."""
+        if not self.grows and self.fixed_batch is None:
+            return [Run(tuple(range(len(requests))), self._joined(requests))]
         most = self.fixed_batch or len(requests)
         return [
             Run(places, self._joined([requests[place] for place in places]))

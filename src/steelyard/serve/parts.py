@@ -151,10 +151,10 @@ def whole_requests(tickets: Iterable[Ticket[Item, Row]]) -> list[list[Ticket[Ite
 
 def joined(rows: Sequence[Row]) -> Answered:
     """The outputs of all items, in their order. Several variants may have answered: all are named."""
-    variant = "+".join(dict.fromkeys(row.variant for row in rows))
     first = rows[0]
     if len(rows) == 1:
-        return Answered([_row(output, first.place) for output in first.outputs], variant)
+        return Answered([_row(output, first.place) for output in first.outputs], first.variant)
+    variant = "+".join(dict.fromkeys(row.variant for row in rows))
     if _are_one_batch(rows):
         start = first.place
         return Answered([output[start : start + len(rows)] for output in first.outputs], variant)

@@ -24,6 +24,7 @@ from steelyard.serve.requests import Answered, Asked, Metadata
 from steelyard.serve.shadow import LAST, Beside, Shadow
 from steelyard.serve.statistics import Statistics
 from steelyard.serve.tickets import Ticket
+from steelyard.serve.turns import Turns
 from steelyard.serve.warming import in_rows, warm_up
 from steelyard.serve.wishes import rungs_for
 
@@ -92,8 +93,7 @@ class ServedModel:
         self.workers = workers
         self.statistics = Statistics(promise.bound_s)
         self._most_waiting = most_waiting
-        self._arrived: dict[asyncio.AbstractEventLoop, list[Ticket[Item, Row]]] = {}
-        """Of each event loop, what was asked in this turn of it."""
+        self._turns: dict[asyncio.AbstractEventLoop, Turns[Ticket[Item, Row]]] = {}
         self.recent = Recent()
         self.shadow = shadow or Shadow(0.0, 0)
         self.successor: ServedModel | None = None
@@ -129,7 +129,8 @@ class ServedModel:
 
         Raises Overloaded when it is not let in, InputError when no resident variant satisfies it. A caller that asks
         from an event loop, and waits there, says so by an attribute `loop`: what is asked in one turn of the loop is
-        served together, and by the loop itself when that takes no longer than waking another thread would.
+        served together, and by the loop itself when that takes no longer than waking another thread would. It may be
+        answered before this returns.
         """
         now = time.monotonic()
         allowed = self._allowed(asked)
@@ -145,7 +146,7 @@ class ServedModel:
         if loop is None or asked.timeout_s < math.inf or asked.priority:
             self._put(tickets, now + asked.timeout_s)
         else:
-            self._gather(tickets, loop)
+            self._turns_of(loop).came(tickets)
         return asking
 
     def _admit(self, now: float, items: int) -> None:
@@ -158,15 +159,12 @@ class ServedModel:
             told = f"{waiting - items:,} requests wait already"
             raise Overloaded(told, "try again later", retry_after_s=wait_s or self.backlog_s())
 
-    def _gather(self, tickets: Sequence[Ticket[Item, Row]], loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for what else comes in this turn of the loop."""
-        arrived = self._arrived.setdefault(loop, [])
-        if not arrived:
-            loop.call_soon(self._serve_arrived, loop)
-        arrived.extend(tickets)
+    def _turns_of(self, loop: asyncio.AbstractEventLoop) -> Turns[Ticket[Item, Row]]:
+        if loop not in self._turns:
+            self._turns[loop] = Turns(loop, self._serve_together)
+        return self._turns[loop]
 
-    def _serve_arrived(self, loop: asyncio.AbstractEventLoop) -> None:
-        tickets = self._arrived.pop(loop)
+    def _serve_together(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
         if self._dispatcher.serve_here(tickets, HERE_S):
             return
         try:
@@ -208,19 +206,20 @@ class ServedModel:
         resident = self.residents[choice.rung]
         runs = self._assembly.runs([item.inputs for item in items])
         assembled = time.monotonic()
-        rows: list[Row | None] = [None] * len(items)
+        answers: dict[int, Row] = {}
         for run in runs:
             outputs = in_rows(resident.session.run(worker, run.inputs))
             for row, place in enumerate(run.places):
-                rows[place] = Row(outputs, row, resident.variant)
+                answers[place] = Row(outputs, row, resident.variant)
         ended = time.monotonic()
-        if asked := sum(not item.is_shadow for item in items):
+        asked = sum(not item.is_shadow for item in items) if self.shadow.share else len(items)
+        if asked:
             self.statistics.batch(resident.variant, asked, assembled - began, ended - assembled, 0.0)
             self.recent.note(choice.rung, asked, choice.why)
-        answered = [row for row in rows if row is not None]
+        rows = [answers[place] for place in range(len(items))]
         if self.shadow.share and not self._dispatcher.waiting:
-            self._put_in_the_shadow(choice.rung, items, answered)
-        return answered
+            self._put_in_the_shadow(choice.rung, items, rows)
+        return rows
 
     def _put_in_the_shadow(self, rung: int, items: Sequence[Item], answered: Sequence[Row]) -> None:
         shadow = self.shadow

@@ -162,8 +162,10 @@ class Statistics:
             self._switches += variant != self._before and self._before != ""
             self._before = variant
             # What the batch took each of its requests waited for.
-            for name, seconds in (("input", input_s), ("infer", infer_s), ("output", output_s)):
-                self._sums[name].add(seconds * items, items)
+            sums = self._sums
+            sums["input"].add(input_s * items, items)
+            sums["infer"].add(infer_s * items, items)
+            sums["output"].add(output_s * items, items)
 
     def answered(self, queue_s: float, took_s: float) -> None:
         """A request was answered, `took_s` after it came, of which it waited `queue_s`."""
