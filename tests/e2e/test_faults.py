@@ -25,7 +25,7 @@ from steelyard.runtimes import open_session
 
 
 def weigh(model: str, data: Path, *more: str) -> list[str]:
-    return ["weigh", model, "--data", str(data), "--p95", "5ms", "--quality-drop", "5%", "--within", "15s", *more]
+    return ["weigh", model, "--data", str(data), "--p95", "5ms", "--quality-drop", "5%", "--within", "6s", *more]
 
 
 def start(place: Path, arguments: list[str]) -> subprocess.Popen[str]:
@@ -64,7 +64,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_leaves_no_orphan(
     tmp_path: Path, few_digits: Path, model: str, steelyard: Run
 ) -> None:
     running = start(tmp_path, weigh(model, few_digits))
-    until(lambda: measured(tmp_path) >= 5)
+    until(lambda: measured(tmp_path) >= 3)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -72,10 +72,10 @@ def test_ctrl_c_saves_says_how_to_resume_and_leaves_no_orphan(
     assert "Traceback" not in err
     assert not workers(running.pid)
     kept = measured(tmp_path)
-    assert kept >= 5
+    assert kept >= 3
     resumed = steelyard(*weigh(model, few_digits, "--format", "json"))
     assert resumed.status == 0, resumed.err
-    assert resumed.json["search"]["resumed"] >= 5
+    assert resumed.json["search"]["resumed"] >= kept - 1
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, few_digits: Path, model: str) -> None:
@@ -92,7 +92,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, few_digits: Path, model: s
 
 def test_killed_it_leaves_no_orphan_and_goes_on(tmp_path: Path, few_digits: Path, model: str, steelyard: Run) -> None:
     running = start(tmp_path, weigh(model, few_digits))
-    until(lambda: measured(tmp_path) >= 5)
+    until(lambda: measured(tmp_path) >= 3)
     running.kill()
     running.communicate()
     until(lambda: not workers(running.pid))
@@ -115,7 +115,7 @@ def neighbour() -> Iterator[None]:
 @pytest.mark.usefixtures("neighbour")
 def test_a_noisy_neighbour_leads_to_no_wrong_verdict(few_digits: Path, model: str, steelyard: Run) -> None:
     """The shipped network serves within 25 ms for sure, whatever else the machine does."""
-    asked = ["--data", str(few_digits), "--quality-drop", "5%", "--p95", "25ms", "--within", "5s"]
+    asked = ["--data", str(few_digits), "--quality-drop", "5%", "--p95", "25ms", "--within", "3s"]
     plan = steelyard("weigh", model, *asked, "--format", "json").json
     assert plan["status"] in ("met", "undecided"), plan["summary"]
     assert plan["status"] == "undecided" or plan["quality"]["value"] > 0.95
@@ -143,9 +143,11 @@ def test_a_full_disk_loses_nothing(
     assert "No space left" in ran.err
     assert "what was measured is kept" in ran.err
     assert list(small_disk.iterdir()) == [], "nothing half-written stays"
+    kept = measured(tmp_path)
+    assert kept >= 3
     again = steelyard(*weigh(model, few_digits, "--out", "plan", "--format", "json"))
     assert again.status == 0
-    assert again.json["search"]["resumed"] >= 8
+    assert again.json["search"]["resumed"] >= kept - 1
 
 
 def test_a_damaged_ledger_is_set_aside_told_and_rebuilt(
@@ -158,7 +160,7 @@ def test_a_damaged_ledger_is_set_aside_told_and_rebuilt(
     assert ran.status == 0, ran.err
     assert "corrupt" in ran.out
     assert list(work.glob("ledger.db.corrupt-*"))
-    assert measured(tmp_path) > 5
+    assert measured(tmp_path) >= 3
 
 
 def test_a_ledger_without_its_work_folder_is_enough_for_a_bundle(
@@ -166,7 +168,7 @@ def test_a_ledger_without_its_work_folder_is_enough_for_a_bundle(
 ) -> None:
     """As when another machine of the same kind measured it: nothing is measured anew, what is needed is built."""
     ledger = ["--ledger", "shared.db"]
-    first = steelyard(*weigh(model, few_digits, *ledger, "--within", "10s", "--format", "json"))
+    first = steelyard(*weigh(model, few_digits, *ledger, "--within", "5s", "--format", "json"))
     assert first.status == 0, first.err
     shutil.rmtree(tmp_path / ".steelyard")
     again = steelyard(*weigh(model, few_digits, *ledger, "--within", "1s", "--format", "json"))
@@ -178,7 +180,7 @@ def test_a_ledger_without_its_work_folder_is_enough_for_a_bundle(
 def test_five_items_prove_nothing_and_that_is_said(tmp_path: Path, digits: Path, model: str, steelyard: Run) -> None:
     with np.load(digits, allow_pickle=False) as arrays:
         np.savez(tmp_path / "five.npz", x=arrays["x"][:5], y=arrays["y"][:5])
-    ran = steelyard("weigh", model, "--data", "five.npz", "--quality", ">=0.9", "--within", "20s", "--format", "json")
+    ran = steelyard("weigh", model, "--data", "five.npz", "--quality", ">=0.9", "--within", "6s", "--format", "json")
     assert ran.status == 3
     plan = ran.json
     assert plan["status"] == "undecided"
@@ -235,7 +237,7 @@ def test_a_budget_of_time_that_is_nothing_still_gives_a_plan(few_digits: Path, m
 def test_the_lstm_is_weighed_to_a_plan_that_is_right(tmp_path: Path, models: Path, steelyard: Run) -> None:
     """Quantised LSTMs are easily wrong: the chosen artefact is opened here once more and answers all items."""
     data = ["--data", str(models / "lstm_10class.npz"), "--input", "x=ev", "--labels", "y", "--calibration", "cal"]
-    ran = steelyard("weigh", str(models / "lstm_10class.onnx"), *data, "--within", "30s", "--format", "json")
+    ran = steelyard("weigh", str(models / "lstm_10class.onnx"), *data, "--within", "15s", "--format", "json")
     assert ran.status == 0, ran.err
     plan = ran.json
     assert plan["quality"]["verdict"] == "pass"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -365,6 +366,15 @@ def test_who_leaves_or_whose_time_is_over_after_a_hand_over_leaves_the_new_queue
 
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
+@pytest.fixture(scope="module", autouse=True)
+def threads_that_take_turns_often() -> Iterator[None]:
+    """Many threads ask at once: they meet each other more often so, and none is waited for as long."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
 OPERATIONS = st.lists(
     st.sampled_from(["load", "load", "promoted", "rolled_back", "unload", "wait", "fail"]), min_size=1, max_size=12
 )
@@ -380,7 +390,7 @@ def test_no_request_is_lost_or_answered_twice(operations: list[str]) -> None:
     stop = threading.Event()
 
     def keep_asking_four(seed: int) -> None:
-        while not stop.is_set():
+        while not stop.wait(0.0001):
             asked = [caller for place in range(4) if (caller := asked_once(1 + (seed + place) % 3)) is not None]
             callers.extend(asked)
             for caller in asked:
