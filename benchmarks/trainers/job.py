@@ -62,5 +62,7 @@ def parts(job: Job) -> tuple[Part, Part, Part]:
 
 
 def _scaled(examples: Examples) -> Floats:
-    x = np.stack([column.astype(np.float32) for column in examples.inputs.values()], axis=1)
+    """The columns of numbers, without those of words."""
+    numbers = [column for column in examples.inputs.values() if column.dtype != object]
+    x = np.stack(numbers, axis=1).astype(np.float32)
     return np.asarray((x - x.mean(0)) / x.std(0), np.float32)

@@ -58,6 +58,16 @@ def test_a_table_is_learnt() -> None:
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(("network", "data"), [("mlp", table()), ("digits-conv2", pictures())])
+def test_without_a_part_to_validate_and_one_to_test_the_last_epoch_is_kept(network: str, data: Examples) -> None:
+    made = recipe(network)
+    all_of_it = msgspec.structs.replace(made, data=msgspec.structs.replace(made.data, validation=0.0, test=0.0))
+    run = fit(all_of_it, data).run
+    assert run.data.items == {"training": len(data), "validation": 0, "test": 0}
+    assert run.kept == len(run.epochs)
+    assert run.epochs[-1].validation is None
+
+
 def test_equal_seeds_give_equal_networks_and_others_do_not() -> None:
     data = pictures()
     first = fit(recipe("digits-conv2"), data)

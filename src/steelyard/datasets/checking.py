@@ -48,13 +48,13 @@ def missing(values: Array) -> NDArray[np.bool_]:
         return np.array([value is None for value in values], bool)
     if values.dtype.kind != "f":
         return np.zeros(len(values), bool)
-    return np.asarray(np.isnan(values.reshape(len(values), -1)).any(axis=1))
+    return np.asarray(np.isnan(values).any(axis=tuple(range(1, values.ndim))))
 
 
 def _infinite(values: Array) -> NDArray[np.bool_]:
     if values.dtype.kind != "f":
         return np.zeros(len(values), bool)
-    return np.asarray(np.isinf(values.reshape(len(values), -1)).any(axis=1))
+    return np.asarray(np.isinf(values).any(axis=tuple(range(1, values.ndim))))
 
 
 def _check_targets(examples: Examples, where: str) -> None:

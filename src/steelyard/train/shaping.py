@@ -103,4 +103,5 @@ def _pictures(pixels: Array) -> torch.Tensor:
 def table_of(inputs: Mapping[str, Array], columns: Columns) -> Array:
     """float32 [items, numbers + categories]."""
     order = (*columns.numbers, *columns.categories)
-    return np.concatenate([inputs[name].reshape(len(inputs[name]), -1).astype(np.float32) for name in order], axis=1)
+    columns_of_each = (values[:, None] if values.ndim == 1 else values for values in map(inputs.__getitem__, order))
+    return np.concatenate([each.astype(np.float32) for each in columns_of_each], axis=1)
