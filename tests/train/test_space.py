@@ -131,7 +131,7 @@ def test_the_recipe_as_it_stands_is_found_in_the_space() -> None:
         ("[search]\nnetwork.widht = [8]", "no option 'widht'"),
         ("[search]\ntraining.epochs = [0, 1]", "epochs is 1 or more"),
         ("[search]\ntraining.batch = ['many']", "Expected `int`"),
-        ("[search]\nschedule.warmup = [0.1]", "no option 'warmup'\n.*did you mean warm_up"),
+        ("[schedule]\nname = 'cosine'\n[search]\nschedule.warmup = [0.1]", "no option 'warmup'\n.*did you mean"),
         ("[search]\nbalance.name = ['weihgts']", "no balance 'weihgts'\n.*did you mean weights"),
         ("[search]\nprepare = [[], [{name = 'standrad'}]]", "standrad"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,8 @@ def search(
     wrong = next((name for name in NOT_HERE if words.get(name)), None)
     if wrong is not None:
         raise UsageError(f"--{wrong.replace('_', '-')} does not go with --search", NOT_HERE[wrong])
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("a search runs in one process, and was started in several", "start it without torchrun")
     try:
         from steelyard.loop import searching
     except ModuleNotFoundError as error:

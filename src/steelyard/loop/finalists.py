@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from steelyard.loop.scales import Scales
-from steelyard.loop.training import finish
-from steelyard.loop.trials import Trials, write_whole
+from steelyard.loop.training import REPORT, finish
+from steelyard.loop.trials import Trials, Watch, write_whole
 from steelyard.records.base import from_json, to_json
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.searching import Serving, Tried
@@ -17,7 +19,6 @@ from steelyard.train.contest import front
 from steelyard.train.export import EVALUATION, MODEL
 
 FOLDER = "front"
-EFFORT = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,43 +35,55 @@ class Finalist:
 class Finalists:
     """Finds the front among the networks that came to their end."""
 
-    def __init__(self, trials: Trials, scales: Scales, out: Path) -> None:
+    def __init__(self, trials: Trials, scales: Scales, out: Path, watch: Watch) -> None:
         self._trials = trials
         self._scales = scales
         self._out = out
+        self._watch = watch
+        self.again: dict[int, Serving] = {}
+        """By number, what was weighed as it was trained: the front, and who was on it for a while."""
 
     def settled(self, finished: Mapping[int, Tried]) -> list[Finalist]:
         """The front, the cheapest first, each in a folder of its own; folders of those that left it are removed.
 
         To be weighed again may move a network off the front, or give its place to others, which are weighed in turn.
         """
-        known: dict[int, Finalist] = {}
         while True:
-            chosen = front({number: self._place(tried, known) for number, tried in finished.items()})
-            fresh = [number for number in chosen if number not in known]
+            chosen = front({number: self._place(tried) for number, tried in finished.items()})
+            fresh = [number for number in chosen if number not in self.again]
             if not fresh:
-                self._remove_others(finished, chosen)
-                return [known[number] for number in chosen]
-            known |= {number: self._finalist(finished[number]) for number in fresh}
+                break
+            self.again |= {number: self._weighed(finished[number]) for number in fresh}
+        self._remove_others(finished, chosen)
+        return [self._finalist(finished[number]) for number in chosen]
 
-    def _place(self, tried: Tried, known: Mapping[int, Finalist]) -> tuple[float, float]:
+    def as_weighed(self, tried: Tried) -> Tried:
+        """With what was measured of it last."""
+        return msgspec.structs.replace(tried, serving=self.again.get(tried.number, tried.serving))
+
+    def _place(self, tried: Tried) -> tuple[float, float]:
         """Quality and cost, as well as they are known."""
-        serving = known[tried.number].serving if tried.number in known else tried.serving
+        serving = self.as_weighed(tried).serving
         return self._trials.sign * (tried.validation or 0.0), serving.machine_ms if serving else float("inf")
 
-    def folder_of(self, number: int) -> Path:
-        """Where a network of the front is."""
-        return self._out / FOLDER / str(number)
+    def _weighed(self, tried: Tried) -> Serving:
+        place = self._out / "weighed" / f"{tried.key}.json"
+        if not place.is_file():
+            self._watch.weighs(f"network {tried.number} once more, as it was trained")
+            write_whole(place, to_json(self._scales.weigh(self._exported(tried) / MODEL, carefully=True)))
+        return from_json(place.read_bytes(), Serving)
 
-    def _finalist(self, tried: Tried) -> Finalist:
-        folder, weighed = self.folder_of(tried.number), self._out / "weighed" / f"{tried.key}.json"
-        if not (folder / MODEL).is_file() or not (folder / "report.html").is_file():
+    def _exported(self, tried: Tried) -> Path:
+        """Its folder; what is written last tells whether it is whole."""
+        folder = self._out / FOLDER / str(tried.number)
+        if not (folder / REPORT).is_file():
             shutil.rmtree(folder, ignore_errors=True)
             finish(self._trials.again(tried), folder)
-        if not weighed.is_file():
-            write_whole(weighed, to_json(self._scales.weigh(folder / MODEL, EFFORT)))
-        evaluation = from_json((folder / EVALUATION).read_bytes(), Evaluation)
-        return Finalist(tried, from_json(weighed.read_bytes(), Serving), evaluation)
+        return folder
+
+    def _finalist(self, tried: Tried) -> Finalist:
+        judged = (self._exported(tried) / EVALUATION).read_bytes()
+        return Finalist(tried, self.again[tried.number], from_json(judged, Evaluation))
 
     def _remove_others(self, finished: Mapping[int, Tried], chosen: list[int]) -> None:
         for folder in (self._out / FOLDER).glob("*"):

@@ -1,16 +1,22 @@
 """What a network takes to be served: its exported file, timed by the same code as `steelyard weigh` times with.
 
 Of the ways to run a file, those that change nothing in it are tried, in the engines that are made for serving, with all
-cores busy and one thread for each stream. The best of them is timed twice, and the quicker timing counts: whatever else
-the machine does only slows it. Quantising and the like come after: `steelyard weigh` finds out for a network of the
-front what it still gains.
+cores busy and one thread for each stream. Each batch is timed several times, in turns, and the quickest timing counts:
+whatever else the machine does only slows it. Quantising and the like come after: `steelyard weigh` finds out for a
+network of the front what it still gains.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
+import shutil
+import statistics
 import threading
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,11 +26,14 @@ from steelyard.loop import order
 from steelyard.loop.workspace import Workspace
 from steelyard.machines.here import this_machine
 from steelyard.measure.process import Limits
+from steelyard.measure.speed import batch_sizes
 from steelyard.measure.workbench import Workbench
 from steelyard.records.candidate import Candidate
 from steelyard.records.data import DataSpec
+from steelyard.records.measurement import ServiceTime
 from steelyard.records.requirements import Requirements
 from steelyard.records.searching import Serving
+from steelyard.subjects.among import Part
 from steelyard.subjects.model import ModelSubject
 from steelyard.train.export import SETTINGS
 
@@ -32,12 +41,30 @@ ENGINES = ("onnxruntime", "openvino", "onnxruntime-cuda")
 PRECISION = "f32"
 LOOKED_AT = 8
 """Items answered before anything is timed."""
-QUIET_S = 0.3
+FILES = ("source", "tokenizer")
 USABLE_MEMORY = 0.8
 SECONDS = 120.0
 """No single step may take longer."""
 METRIC = "agreement"
 """Judges nothing here, but needs no labels."""
+
+
+class Effort(NamedTuple):
+    """How batches are timed."""
+
+    rounds: int
+    seconds: float
+    """For one batch in one round."""
+    every: bool
+    """All batches, not only one item, a few, and the largest."""
+
+    def batches(self, most: int) -> list[int]:
+        """Which are timed."""
+        return batch_sizes(most) if self.every else sorted({1, min(FEW, most), most})
+
+
+FEW = 8
+ROUGH, CAREFUL = Effort(2, 0.1, every=False), Effort(3, 0.2, every=True)
 
 
 class Scales:
@@ -52,52 +79,64 @@ class Scales:
         self._requirements = requirements
         self._stop = stop
 
-    def weigh(self, model: Path, effort: float) -> Serving:
+    def weigh(self, model: Path, *, carefully: bool, until: float = math.inf) -> Serving:
         """The way in which a network serves most requests; beside it lies what `train.export.write_model` wrote.
 
-        `effort` 1.0: timed as long as a search of `weigh` would.
-        Raises CandidateFailure when no engine runs it, and InputError for a file that is no sound model.
+        Raises CandidateFailure when no engine runs it, OutOfTime at `until` of the monotonic clock, and InputError for
+        a file that is no sound model.
         """
         info = self._workspace.inspect(model)
-        prepared = self._workspace.prepare(_items_beside(model), info, classes=None)
-        subject = ModelSubject(info, prepared, METRIC, self.machine, patient=False)
-        work = self._workspace
+        prepared = self._workspace.prepare(self._items_beside(model), info, classes=None)
+        whole = ModelSubject(info, prepared, METRIC, self.machine, patient=False)
+        subject, work = Part(whole, _ways(whole)), self._workspace
         with Workbench(subject, work.folder, work.limits, self._stop) as bench:
-            opened = bench.probe(bench.reference, LOOKED_AT)[0]
-            if opened.failure is not None:
-                raise CandidateFailure(opened.failure.kind, f"no engine serves it: {opened.failure.message}")
-            quiet_ms = bench.glance(bench.reference, 1, QUIET_S).median_ms
-            found = [self._timed(bench, candidate, quiet_ms, effort) for candidate in _ways(subject)]
-            best = max((each for each in found if each), key=_speed)
-            again = next(candidate for candidate in _ways(subject) if candidate.id == best.candidate)
-            return max(best, self._timed(bench, again, quiet_ms, effort) or best, key=_speed)
+            bench.until(until)
+            opened = {candidate: bench.probe(candidate, LOOKED_AT)[0] for candidate in subject.candidates()}
+            running = [candidate for candidate, probe in opened.items() if probe.failure is None]
+            if not running:
+                failures = (probe.failure.message for probe in opened.values() if probe.failure is not None)
+                raise CandidateFailure("unsupported", f"no engine serves it: {'; '.join(failures)}")
+            best = self._best(bench, running, ROUGH)
+            if carefully:
+                best = self._best(bench, [each for each in running if each.id == best.candidate], CAREFUL)
+        return msgspec.structs.replace(best, memory_mb=max(probe.memory_mb for probe in opened.values()))
 
-    def _timed(self, bench: Workbench, candidate: Candidate, quiet_ms: float, effort: float) -> Serving | None:
-        """None: this engine does not run it."""
-        probe, _ = bench.probe(candidate, LOOKED_AT)
-        if probe.failure is not None:
-            return None
-        speed = bench.speed(candidate, quiet_ms, effort)
+    def _best(self, bench: Workbench, among: Sequence[Candidate], effort: Effort) -> Serving:
+        """The candidate that serves most. They take turns, so that a busy moment is nobody's alone."""
+        asked = [(candidate, batch) for candidate in among for batch in effort.batches(candidate.max_batch)]
+        timed: dict[tuple[Candidate, int], list[ServiceTime]] = {each: [] for each in asked}
+        for _ in range(effort.rounds):
+            for candidate, batch in asked:
+                timed[candidate, batch].append(bench.glance(candidate, batch, effort.seconds))
+        found = [self._serving(each, [own for (of, _), own in timed.items() if of == each]) for each in among]
+        return max(found, key=lambda serving: (serving.capacity_per_s, -serving.item_ms))
+
+    def _serving(self, candidate: Candidate, timed: Sequence[Sequence[ServiceTime]]) -> Serving:
+        """`timed`: for each batch, the smallest first, all its timings."""
+        service = tuple(min(own, key=lambda one: one.median_ms) for own in timed)
+        slowed = [max(own, key=lambda one: one.median_ms).median_ms / min(o.median_ms for o in own) for own in timed]
         return Serving(
             candidate=candidate.id,
-            capacity_per_s=capacity_of(candidate, speed.service, self._requirements),
-            item_ms=speed.service[0].median_ms,
-            memory_mb=probe.memory_mb,
-            service=speed.service,
-            reference_ratio=speed.reference_ratio,
+            capacity_per_s=capacity_of(candidate, service, self._requirements),
+            item_ms=service[0].median_ms,
+            memory_mb=0.0,
+            service=service,
+            spread=statistics.median(slowed),
         )
 
+    def _items_beside(self, model: Path) -> DataSpec:
+        """What to ask the network, by the settings beside it. Items may repeat themselves: they judge nothing."""
+        settings = tomllib.loads(model.with_name(SETTINGS).read_text(encoding="utf-8"))["data"]
+        files = {name: self._kept(model.with_name(settings.pop(name))) for name in FILES if name in settings}
+        words = settings | {"data": files.pop("source"), **files}
+        return msgspec.structs.replace(order.data(words), duplicates="keep")
 
-def _speed(serving: Serving) -> tuple[float, float]:
-    return serving.capacity_per_s, -serving.item_ms
-
-
-def _items_beside(model: Path) -> DataSpec:
-    """What to ask the network, by the settings beside it. Items may repeat themselves: nothing is judged by them."""
-    settings = tomllib.loads(model.with_name(SETTINGS).read_text(encoding="utf-8"))["data"]
-    files = {name: str(model.with_name(settings.pop(name))) for name in ("source", "tokenizer") if name in settings}
-    words = settings | {"data": files.pop("source"), **files}
-    return msgspec.structs.replace(order.data(words), duplicates="keep")
+    def _kept(self, file: Path) -> str:
+        """A copy under the hash of what is in it: the same items need not be prepared for each network."""
+        place = self.folder / f"items-{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}{file.suffix}"
+        if not place.exists():
+            shutil.copyfile(file, place)
+        return str(place)
 
 
 def _ways(subject: ModelSubject) -> list[Candidate]:
@@ -109,4 +148,4 @@ def _ways(subject: ModelSubject) -> list[Candidate]:
         and candidate.runtime in ENGINES
         and (candidate.threads, candidate.instances) == (1, 1)
     ]
-    return plain or list(subject.candidates()[:1])
+    return plain or [subject.candidates()[0]]

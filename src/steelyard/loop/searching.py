@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.metadata
+import math
 import shutil
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any
 
 from steelyard.decision.standing import DISTURBED
 from steelyard.decision.worth import cost_of
-from steelyard.errors import CandidateFailure, InputError, Interrupted, UsageError
+from steelyard.errors import CandidateFailure, InputError, Interrupted, OutOfTime, UsageError
 from steelyard.loop.finalists import FOLDER, Finalist, Finalists
 from steelyard.loop.scales import Scales
 from steelyard.loop.trials import Trials, Watch, write_whole
@@ -96,7 +97,7 @@ class _Searching:
         self._stop = stop
         scales = Scales(sought.out / "weighed", sought.requirements, stop)
         self._trials = Trials(content, sought.recipe, sought.out, scales, watch, stop)
-        self._finalists = Finalists(self._trials, scales, sought.out)
+        self._finalists = Finalists(self._trials, scales, sought.out, watch)
         self._machine = scales.machine
         self._proposals = Proposals(
             sought.out / STUDY,
@@ -127,7 +128,7 @@ class _Searching:
         began = time.monotonic()
         try:
             facts = self._facts(proposal, until)
-        except Interrupted:
+        except (Interrupted, OutOfTime):
             self._proposals.absolve(proposal)
             self._check_stop()
             return False
@@ -146,18 +147,20 @@ class _Searching:
 
     def _facts(self, proposal: Proposal, until: float) -> dict[str, Any]:
         """How a point does."""
-        serving = self._trials.serving(proposal)
+        serving = self._trials.serving(proposal, until)
         if not serving.capacity_per_s:
             return {"ending": "stopped", "reason": LATE, "serving": serving}
         trained, lost = self._trials.train(proposal, serving, list(self._courses()), until)
-        run = trained.run
+        run, validation = trained.run, trained.run.epochs[trained.run.kept - 1].validation
+        if validation is None or not math.isfinite(validation):
+            raise CandidateFailure("invalid", f"the validation is {validation}")
         return {
             "ending": "stopped" if lost else "finished",
             "reason": lost or run.stopped,
             "parameters": run.parameters,
             "planned": run.recipe.training.epochs,
             "course": tuple(epoch.validation for epoch in run.epochs),
-            "validation": run.epochs[run.kept - 1].validation,
+            "validation": validation,
             "serving": serving,
         }
 
@@ -208,7 +211,7 @@ class _Searching:
             latency=sought.requirements.latency,
             price=sought.price,
             machine=self._machine,
-            tried=tried,
+            tried=tuple(self._finalists.as_weighed(one) for one in tried),
             front=tuple(self._on_front(each) for each in finalists),
             complete=complete,
             seconds=time.monotonic() - began,
@@ -233,11 +236,10 @@ class _Searching:
 
 def _disturbed(finalists: Sequence[Finalist]) -> Iterator[str]:
     for each in finalists:
-        ratio = each.serving.reference_ratio
-        if ratio > DISTURBED:
+        if each.serving.spread > DISTURBED:
             yield (
-                f"the machine was busy while network {each.tried.number} was weighed: beside that it ran "
-                f"{ratio:.2f} times as long as on its own"
+                f"the machine was busy while network {each.tried.number} was weighed: its timings differ by a factor "
+                f"of {each.serving.spread:.2f}, and the quickest of them counts"
             )
 
 

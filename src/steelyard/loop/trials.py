@@ -30,8 +30,6 @@ from steelyard.train.fitting import CHECKPOINT, fit, metric_of, seeded_network
 from steelyard.train.recipes import changed, parsed
 from steelyard.train.trained import Trained
 
-EFFORT = 0.3
-"""Of weighing before training: enough to tell what costs much from what costs little."""
 ITEMS = 64
 """Answered while a network is timed."""
 LOST = "stopped after epoch {epoch} of {epochs}: too many networks that cost no more had done better by then"
@@ -103,25 +101,26 @@ class Trials:
         """The folder of a network that is being trained, or was."""
         return self._folder / "tried" / point.key
 
-    def serving(self, point: Point) -> Serving:
+    def serving(self, point: Point, until: float) -> Serving:
         """Of the network with fresh weights: one timing for all that differ only in how they are trained.
 
-        Raises CandidateFailure for one that cannot be served.
+        Raises CandidateFailure for one that cannot be served, OutOfTime when the time is up.
         """
         recipe, data = self.recipe(point.settings)
         place = self._folder / "weighed" / f"{digest(recipe.network, recipe.prepare)}.json"
         if place.is_file():
             return from_json(place.read_bytes(), Serving)
         self._watch.weighs(point.told)
-        found = self._weighed(recipe, data)
+        found = self._weighed(recipe, data, until)
         write_whole(place, to_json(found))
         return found
 
-    def _weighed(self, recipe: Recipe, data: Prepare) -> Serving:
+    def _weighed(self, recipe: Recipe, data: Prepare, until: float) -> Serving:
         network = seeded_network(recipe, data).eval()
         items = data.raw.validation.take(np.arange(min(ITEMS, len(data.raw.validation))))
         with tempfile.TemporaryDirectory(prefix="scratch-", dir=self._scales.folder) as scratch:
-            return self._scales.weigh(write_model(network, data, items, Path(scratch)), EFFORT)
+            model = write_model(network, data, items, Path(scratch))
+            return self._scales.weigh(model, carefully=False, until=until)
 
     def train(self, point: Point, serving: Serving, others: Sequence[Course], until: float) -> tuple[Trained, str]:
         """The network, and why it was stopped; nothing: it came to its end. `others`: whom it competes with.

@@ -25,8 +25,8 @@ class Serving(Record):
     """The middle service time of one item alone."""
     memory_mb: float
     service: tuple[ServiceTime, ...]
-    reference_ratio: float
-    """How much slower the model ran beside this timing than on its own: well above 1 = the machine was busy."""
+    spread: float
+    """How far apart the timings of one batch lay, slowest over quickest: well above 1 = the machine was busy."""
 
     @property
     def machine_ms(self) -> float:
@@ -56,6 +56,8 @@ class Tried(Record):
     validation: float | None = None
     """The best of them, whose weights are kept."""
     serving: Serving | None = None
+    """Of networks that came to be on the front, measured carefully and as they were trained; of others, roughly and
+    with fresh weights."""
     seconds: float = 0.0
 
 

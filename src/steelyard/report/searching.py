@@ -162,7 +162,7 @@ def chart(search: Search) -> Chart | None:
 
 
 def _point(search: Search, tried: Tried, member: OnFront | None) -> Mark | None:
-    serving = member.serving if member else tried.serving
+    serving = tried.serving
     if serving is None or tried.validation is None or not serving.capacity_per_s:
         return None
     role = "front" if member else {"finished": "dominated", "stopped": "fails"}.get(tried.ending, "failed")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from steelyard.errors import UsageError
@@ -60,7 +61,7 @@ class Proposals:
         Raises UsageError when the file holds another search.
         """
         storage = optuna.storages.RDBStorage(f"sqlite:///{place.resolve()}", skip_compatibility_check=False)
-        directions = ["minimize" if lower_is_better else "maximize", "minimize"]
+        directions = [StudyDirection.MINIMIZE if lower_is_better else StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
         self._study = optuna.create_study(storage=storage, study_name=STUDY, directions=directions, load_if_exists=True)
         self._check(identity, place)
         self._space = space
@@ -144,11 +145,10 @@ class Proposals:
         """How a point did."""
         proposal.trial.set_user_attr(TRIED, to_json(tried).decode())
         self.tried.append(tried)
-        if tried.ending == "finished" and tried.serving is not None:
+        if tried.ending == "finished" and tried.serving is not None and tried.validation is not None:
             self._study.tell(proposal.trial, [tried.validation, math.log(tried.serving.machine_ms)])
         else:
-            state = TrialState.PRUNED if tried.ending == "stopped" else TrialState.FAIL
-            self._study.tell(proposal.trial, state=state)
+            self._study.tell(proposal.trial, state=TrialState.PRUNED)  # failed ones too: their like is to be avoided
 
     def absolve(self, proposal: Proposal) -> None:
         """If the program ends now, it is not this network's fault: it came through an epoch, or its time was up."""
