@@ -25,6 +25,9 @@ def train_command(
         str | None, typer.Option("--mlflow", help="Log to MLflow: its URI, or auto for MLFLOW_TRACKING_URI.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and end.")] = False,
+    search: Annotated[
+        bool, typer.Option("--search", help="Try what [search] in the recipe says: the front of quality against cost.")
+    ] = False,
     weigh: Annotated[
         bool, typer.Option("--weigh", help="Go straight on to the balance.", rich_help_panel=WEIGHING)
     ] = False,
@@ -51,6 +54,11 @@ def train_command(
         train_run.tell_what_there_is(form.value)
     elif show:
         train_run.show_recipe(recipe)
+    elif search:
+        from steelyard.cli import search_run
+
+        changes = train_run.changes_of(change or [], seed)
+        search_run.search(recipe, out, changes, fresh, words | places | {"weigh": weigh}, form.value)
     else:
         asked = {name: word for name, word in words.items() if word is not None}
         train_run.train(recipe, out, change or [], seed, fresh, places, asked if weigh or asked else None, form.value)

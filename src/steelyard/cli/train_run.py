@@ -78,7 +78,7 @@ def train(
     form: str,
 ) -> None:
     """Train, tell, weigh if so wanted."""
-    made = recipes.read(recipe, _changes(change, seed))
+    made = recipes.read(recipe, changes_of(change, seed))
     folder = out or Path(f"{made.name}-model")
     console = error_console()
     form = form if training.is_leading() else "quiet"
@@ -103,7 +103,8 @@ def train(
         _weigh(folder, weigh | {name: word for name, word in places.items() if word is not None}, form)
 
 
-def _changes(change: list[str], seed: int | None) -> dict[str, Any]:
+def changes_of(change: list[str], seed: int | None) -> dict[str, Any]:
+    """Of the recipe's settings: path → value."""
     words = {}
     for each in change:
         name, is_said, value = each.partition("=")
