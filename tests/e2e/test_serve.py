@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ import yaml
 
 import made_networks
 from collector import collecting
-from command import run_in
-from serving_server import serving
+from command import Ran, run_in
+from serving_server import Running, serving
 from steelyard.protocol import inference_pb2 as pb
 
 ITEMS = 300
+TOKEN = "x" * 20
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,20 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran = run_in(folder, "weigh", "two.onnx", *words, "--out", "plan", "--format", "json")
     assert ran.status == 0, ran.err
     return folder
+
+
+@pytest.fixture(scope="module")
+def server(bundles: Path) -> Iterator[Running]:
+    """Serves the bundle, under another name than its model's."""
+    with serving(bundles, "mine=plan") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(bundles: Path) -> Iterator[Running]:
+    """Wants the token."""
+    with serving(bundles, "plan", STEELYARD_TOKEN=TOKEN) as running:
+        yield running
 
 
 def right(a: Any, b: Any) -> Any:
@@ -80,14 +96,13 @@ def test_the_ladder_is_served_and_the_ledger_tells_the_same(bundles: Path) -> No
     assert "no rung 'nobody'" in refused.err
 
 
-def test_wrong_requests_are_told_what_is_wrong(bundles: Path) -> None:
-    with serving(bundles, "mine=plan") as server:
-        status, told = server.ask("POST", "/v2/models/two/infer", b"{}")
-        assert (status, "two" in told["error"]) == (404, True)
-        asked = {"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, 7], "data": [0.0] * 7}]}
-        status, told = server.ask("POST", "/v2/models/mine/infer", json.dumps(asked).encode())
-        assert status == 400
-        assert "a" in told["error"]
+def test_wrong_requests_are_told_what_is_wrong(server: Running) -> None:
+    status, told = server.ask("POST", "/v2/models/two/infer", b"{}")
+    assert (status, "two" in told["error"]) == (404, True)
+    asked = {"inputs": [{"name": "a", "datatype": "FP32", "shape": [1, 7], "data": [0.0] * 7}]}
+    status, told = server.ask("POST", "/v2/models/mine/infer", json.dumps(asked).encode())
+    assert status == 400
+    assert "a" in told["error"]
 
 
 def test_isolated_processes_that_are_killed_come_back(bundles: Path) -> None:
@@ -148,32 +163,27 @@ def wait_for_version(server: Any, version: str) -> None:
         time.sleep(0.02)
 
 
-def test_it_is_loaded_and_watched_by_our_own_tools(bundles: Path) -> None:
-    with serving(bundles, "plan") as server:
-        words = ("--rate", "50/s", "--for", "2s", "--p95", "5s", "--data", "two.npz", "--format", "json")
-        ran = run_in(bundles, "load", f"http://127.0.0.1:{server.port}", *words)
-        assert ran.status == 0, ran.err
-        assert ran.json["answered"] == ran.json["requests"]
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-        for path, expected in (("/metrics", b"served_quality"), ("/live", b"two"), ("/docs", b"/v2/models")):
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            assert answer.status == 200
-            assert expected in answer.read()
-        connection.close()
+def test_it_is_loaded_and_watched_by_our_own_tools(bundles: Path, server: Running) -> None:
+    words = ("--rate", "50/s", "--for", "2s", "--p95", "5s", "--data", "two.npz", "--format", "json")
+    ran = run_in(bundles, "load", f"http://127.0.0.1:{server.port}", *words)
+    assert ran.status == 0, ran.err
+    assert ran.json["answered"] == ran.json["requests"]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    for path, expected in (("/metrics", b"served_quality"), ("/live", b"mine"), ("/docs", b"/v2/models")):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert expected in answer.read()
+    connection.close()
 
 
-def test_grpc_answers_beside_http(bundles: Path) -> None:
-    token = "y" * 20
-    with (
-        serving(bundles, "plan", STEELYARD_TOKEN=token) as server,
-        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
-    ):
-        asked = some(2)
-        request = pb.ModelInferRequest(model_name="two")
-        for name, array in asked.items():
-            request.inputs.add(name=name, datatype="FP32", shape=list(array.shape))
-            request.raw_input_contents.append(array.tobytes())
+def test_grpc_answers_beside_http(guarded: Running) -> None:
+    asked = some(2)
+    request = pb.ModelInferRequest(model_name="two")
+    for name, array in asked.items():
+        request.inputs.add(name=name, datatype="FP32", shape=list(array.shape))
+        request.raw_input_contents.append(array.tobytes())
+    with grpc.insecure_channel(f"127.0.0.1:{guarded.grpc_port}") as channel:
         infer = channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer",
             request_serializer=pb.ModelInferRequest.SerializeToString,
@@ -182,10 +192,10 @@ def test_grpc_answers_beside_http(bundles: Path) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             infer(request)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        answer = infer(request, metadata=[("authorization", f"Bearer {token}")])
-        place = [output.name for output in answer.outputs].index("logits")
-        logits = np.frombuffer(answer.raw_output_contents[place], np.float32).reshape(2, 6)
-        assert np.allclose(logits, right(**asked), atol=0.2)
+        answer = infer(request, metadata=[("authorization", f"Bearer {TOKEN}")])
+    place = [output.name for output in answer.outputs].index("logits")
+    logits = np.frombuffer(answer.raw_output_contents[place], np.float32).reshape(2, 6)
+    assert np.allclose(logits, right(**asked), atol=0.2)
 
 
 def test_requests_are_traced_until_the_end(bundles: Path) -> None:
@@ -220,27 +230,30 @@ def test_another_day_is_replayed(bundles: Path) -> None:
     assert "sometimes" in wrong.err
 
 
-@pytest.mark.parametrize("to", ["docker", "kserve"])
-def test_what_is_exported_serves(to: str, bundles: Path, tmp_path: Path) -> None:
-    ran = run_in(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / "out"), "--image", "registry/two:1")
-    assert ran.status == 0, ran.err
-    lines = (tmp_path / "out" / "Dockerfile").read_text().splitlines()
-    [entry] = [json.loads(line.removeprefix("ENTRYPOINT ")) for line in lines if line.startswith("ENTRYPOINT ")]
+def test_what_is_exported_serves(bundles: Path, tmp_path: Path) -> None:
+    def export(to: str) -> Ran:
+        return run_in(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / to), "--image", "registry/two:1")
+
+    for to in ("docker", "kserve"):
+        ran = export(to)
+        assert ran.status == 0, ran.err
+    image, same = ((tmp_path / to / "Dockerfile").read_text() for to in ("docker", "kserve"))
+    assert image == same
+    [entry] = [json.loads(each.removeprefix("ENTRYPOINT ")) for each in image.splitlines() if "ENTRYPOINT" in each]
     assert entry[:2] == ["steelyard", "serve"]
     # What the container runs, but for its place, its address and its port.
-    here = {"two=/bundle": f"two={tmp_path / 'out' / 'bundle'}", "0.0.0.0": "127.0.0.1"}  # noqa: S104
+    here = {"two=/bundle": f"two={tmp_path / 'kserve' / 'bundle'}", "0.0.0.0": "127.0.0.1"}  # noqa: S104
     words = [here.get(word, word) for word in entry[2:]]
-    with serving(tmp_path, *words, STEELYARD_TOKEN="x" * 20) as server:
+    with serving(tmp_path, *words, STEELYARD_TOKEN=TOKEN) as server:
         assert server.ask("GET", "/v2/health/ready")[0] == 200
         assert server.ask("GET", "/v2/models/two")[0] == 401
-    if to == "kserve":
-        service = yaml.safe_load((tmp_path / "out" / "inferenceservice.yaml").read_text())
-        assert service["kind"] == "InferenceService"
-        [container] = service["spec"]["predictor"]["containers"]
-        assert container["image"] == "registry/two:1"
-        assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
-        assert service["spec"]["predictor"]["minReplicas"] == 1
-    again = run_in(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / "out"))
+    service = yaml.safe_load((tmp_path / "kserve" / "inferenceservice.yaml").read_text())
+    assert service["kind"] == "InferenceService"
+    [container] = service["spec"]["predictor"]["containers"]
+    assert container["image"] == "registry/two:1"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": 8000}
+    assert service["spec"]["predictor"]["minReplicas"] == 1
+    again = export("docker")
     assert again.status == 2
     assert "is not an empty folder" in again.err
 
@@ -263,12 +276,10 @@ def test_other_machines_need_a_token(bundles: Path) -> None:
     assert "at least 16 characters" in short.err
 
 
-def test_a_token_is_demanded(bundles: Path) -> None:
-    token = "x" * 20
-    with serving(bundles, "plan", STEELYARD_TOKEN=token) as server:
-        assert server.ask("GET", "/v2/models/two")[0] == 401
-        assert server.ask("GET", "/v2/models/two", headers={"Authorization": f"Bearer {token}"})[0] == 200
-        assert server.ask("GET", "/v2/models/two", headers={"Authorization": f"Bearer {token}x"})[0] == 401
+def test_a_token_is_demanded(guarded: Running) -> None:
+    assert guarded.ask("GET", "/v2/models/two")[0] == 401
+    assert guarded.ask("GET", "/v2/models/two", headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
+    assert guarded.ask("GET", "/v2/models/two", headers={"Authorization": f"Bearer {TOKEN}x"})[0] == 401
 
 
 def test_what_cannot_be_served(bundles: Path, tmp_path: Path) -> None:
