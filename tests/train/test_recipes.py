@@ -10,6 +10,7 @@ import pytest
 from steelyard.errors import UsageError
 from steelyard.records.recipe import Chosen, Privacy
 from steelyard.train import recipes
+from steelyard.train.fitting import fit
 
 GOOD = """
 name = "mine"
@@ -78,8 +79,20 @@ def test_an_unknown_recipe_tells_which_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_every_recipe_that_comes_along_can_be_read(name: str) -> None:
+def test_every_recipe_that_comes_along_can_be_read_and_says_what_it_reached(name: str) -> None:
     assert recipes.read(name).name == name
+    first, second = recipes.text_of(name)[0].splitlines()[:2]
+    assert first.startswith("# ")
+    assert second.startswith("# Reached: ")
+    assert re.search(r"\d", second)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_that_comes_along_makes_a_step(name: str, mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEELYARD_DATA", str(mirror))
+    trained = fit(recipes.read(name, {"data.limit": 80, "training.epochs": 1, "training.batch": 80}))
+    assert [each.steps for each in trained.run.epochs] == [1]
+    assert trained.outputs(trained.part("test")).shape == (80, len(trained.classes))
 
 
 def test_a_change_below_something_that_is_no_table_is_told() -> None:

@@ -93,6 +93,8 @@ def recipe_of(recipe: Recipe, way: str, cheaper: Cheaper) -> Recipe:
         network = told.network or smaller(recipe.network)
     else:
         terms = msgspec.structs.replace(terms, average=None)  # of few steps it would mostly be what was there before
+    if way == "quantise":  # rounding to 8 bits is exact in single precision only, and torch cannot compile it
+        terms = msgspec.structs.replace(terms, precision="32", compile=False)
     epochs = told.epochs or max(1, round(terms.epochs * EPOCHS[way]))
     return msgspec.structs.replace(
         recipe,
@@ -122,9 +124,8 @@ def _network(trained: Trained, way: str, recipe: Recipe, cheaper: Cheaper) -> to
 
 def _judging(trained: Trained) -> list[Items]:
     """Some of the training part, in batches."""
-    examples = _first(trained.data.training, JUDGED_BY)
-    items = items_of(examples, trained.data.prepared.serving)
-    return list(items.to(next(trained.network.parameters()).device).batches(BATCH))
+    examples = _some(trained.data.training, JUDGED_BY)
+    return list(items_of(examples, trained.data.prepared.serving).batches(BATCH))
 
 
 def export(made: Trained, way: str, folder: Path) -> Path:
@@ -134,7 +135,7 @@ def export(made: Trained, way: str, folder: Path) -> Path:
     """
     path = folder / f"{NAMES[way]}.onnx"
     raw = made.part("training")
-    shown, checked = _first(raw, SHOWN), _first(raw, CHECKED)
+    shown, checked = _some(raw, SHOWN), _some(raw, CHECKED)
     network, layers = in_float(made.network)
     if layers:
         write_network(network, made.data, shown, path, lambda file, items: write_in_8_bits(file, layers, items, file))
@@ -157,5 +158,7 @@ def _verify_in_8_bits(path: Path, made: Trained, raw: Examples) -> None:
         )
 
 
-def _first(examples: Examples, most: int) -> Examples:
-    return examples.take(np.arange(min(len(examples), most)))
+def _some(examples: Examples, most: int) -> Examples:
+    """From all over: data often lie class by class."""
+    count = min(len(examples), most)
+    return examples.take(np.arange(count) * len(examples) // max(count, 1))

@@ -30,10 +30,12 @@ NOT_PRUNED = "train it without 'prune' in [cheaper], or distil a smaller network
 def pruned(network: nn.Module, keep: float, batches: Sequence[Items], loss: Loss) -> nn.Module:
     """A copy in which about the share `keep` of the channels, neurons, heads and units of each layer is left.
 
-    What is worth most by these `batches` of the training part stays. The outputs stay as many as they are; the copy is
-    to learn on. Raises UsageError for a network that cannot be pruned.
+    What is worth most by these `batches` of the training part stays. The outputs stay as many as they are. The copy,
+    which is to learn on, lies in the machine's memory, as the batches do.
+
+    Raises UsageError for a network that cannot be pruned.
     """
-    copied = copy.deepcopy(network).eval()
+    copied = copy.deepcopy(network).cpu().eval()
     _leave_gradients(copied, batches, loss)
     before = _outputs(copied, batches[0])
     try:
@@ -53,7 +55,7 @@ def pruned(network: nn.Module, keep: float, batches: Sequence[Items], loss: Loss
 
 
 def _leave_gradients(network: nn.Module, batches: Sequence[Items], loss: Loss) -> None:
-    """The loss's gradient over all batches, in `grad`; recurrent layers on a GPU give one in training mode only."""
+    """The loss's gradient over all batches, in `grad`."""
     network.zero_grad()
     for batch in batches:
         loss(network(*batch.inputs), batch.targets).backward()

@@ -1,0 +1,82 @@
+"""A second model, weighed as a variant of the first: it is measured, chosen, put into the bundle and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper
+
+import steelyard
+from command import run_here, run_in
+from made_networks import centred, normal, save
+
+WIDE = 3000
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Two models with the same answers, one of which computes a thousand times more, and data for both."""
+    short = [helper.make_node("MatMul", ["x", "A"], ["y"])]
+    long = [
+        helper.make_node("MatMul", ["x", "B"], ["wide"]),
+        helper.make_node("MatMul", ["wide", "C"], ["nothing"]),
+        helper.make_node("MatMul", ["x", "A"], ["found"]),
+        helper.make_node("Add", ["found", "nothing"], ["y"]),
+    ]
+    ports = {"x": ("float", ("n", 8))}, {"y": ("float", ("n", 3))}
+    save(tmp_path / "small.onnx", short, *ports, A=normal(8, 3))
+    nothing = np.zeros((WIDE, 3), np.float32)
+    save(tmp_path / "large.onnx", long, *ports, A=normal(8, 3), B=normal(8, WIDE), C=nothing)
+    x = normal(1200, 8, seed=3)
+    np.savez(tmp_path / "val.npz", x=x, labels=(x @ normal(8, 3)).argmax(1))
+    return tmp_path
+
+
+def test_it_is_chosen_where_it_is_better(place: Path) -> None:
+    lines = (
+        'model = "large.onnx"',
+        'within = "8s"',
+        'out = "plan"',
+        'data = "val.npz"',
+        "[variants]",
+        'small = "small.onnx"',
+    )
+    (place / "steelyard.toml").write_text("\n".join(lines))
+    done = run_in(place, "weigh", "--format", "quiet")
+    assert done.status == 0, done.err
+    plan = steelyard.read_bundle(place / "plan").plan
+    assert plan.chosen is not None
+    assert plan.chosen.variant.startswith("small")
+    assert plan.chosen.quality.value == 1.0
+    assert plan.subject.settings["variants"].keys() == {"small"}
+    assert steelyard.check(place / "plan", work=place / "work").findings[1].holds
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_from_python_it_may_be_an_object(place: Path) -> None:
+    with np.load(place / "val.npz") as arrays:
+        data = (arrays["x"], arrays["labels"])
+    module, smaller = (torch.nn.Sequential(torch.nn.Linear(8, n), torch.nn.Linear(n, 3)) for n in (WIDE, 2))
+    balance = steelyard.weigh(
+        module, data, variants={"smaller": smaller}, within="4s", out=place / "plan", work=place / "work"
+    )
+    assert {"smaller", "original"} <= {candidate.id.partition(".")[0] for candidate in balance.plan.candidates}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("small", "--variant names a variant and its model file, got 'small'"),
+        ("gone=gone.onnx", "there is no file"),
+        ("original=small.onnx", "the name 'original' is taken"),
+        ("other=other.onnx", "the variant 'other' takes x float32[?, 4], the model takes x float32[?, 8]"),
+    ],
+)
+def test_what_cannot_be_a_variant_is_refused(place: Path, said: str, told: str) -> None:
+    centred(place / "other.onnx")
+    done = run_here(place, "weigh", "large.onnx", "--data", "val.npz", "--variant", said)
+    assert done.status == 2
+    assert told in " ".join(done.err.split())
