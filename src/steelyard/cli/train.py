@@ -24,6 +24,10 @@ def train_command(
     mlflow: Annotated[
         str | None, typer.Option("--mlflow", help="Log to MLflow: its URI, or auto for MLFLOW_TRACKING_URI.")
     ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show in the report what the network looks at.")] = False,
+    compare_privacy: Annotated[
+        bool, typer.Option("--compare-privacy", help="Train without privacy as well, and tell what privacy cost.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and end.")] = False,
     search: Annotated[
         bool, typer.Option("--search", help="Try what [search] in the recipe says: the front of quality against cost.")
@@ -61,4 +65,6 @@ def train_command(
         search_run.search(recipe, out, changes, fresh, words | places | {"weigh": weigh}, form.value)
     else:
         asked = {name: word for name, word in words.items() if word is not None}
-        train_run.train(recipe, out, change or [], seed, fresh, places, asked if weigh or asked else None, form.value)
+        trust = {"explain": explain, "compare_privacy": compare_privacy}
+        wanted = asked if weigh or asked else None
+        train_run.train(recipe, out, change or [], seed, fresh, places, wanted, form.value, trust)

@@ -18,12 +18,14 @@ from steelyard.cli.settings import collect
 from steelyard.errors import UsageError
 from steelyard.loop import training
 from steelyard.loop.mlflow_training import training_log
+from steelyard.loop.trust import Trust
 from steelyard.machines.freed_memory import keep_freed_memory
 from steelyard.networks.table import NETWORKS
 from steelyard.records.base import to_json
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.training import Epoch
 from steelyard.train import recipes
+from steelyard.train.card import told_privacy
 
 
 class Bar:
@@ -76,6 +78,7 @@ def train(
     places: dict[str, str | None],
     weigh: dict[str, Any] | None,
     form: str,
+    trust: dict[str, bool],
 ) -> None:
     """Train, tell, weigh if so wanted."""
     made = recipes.read(recipe, changes_of(change, seed))
@@ -90,7 +93,7 @@ def train(
         _watched(console, made.training.epochs, form) as watch,
     ):
         trained, evaluation = training.train(
-            made, folder, fresh=fresh, watch=watch, stop=stop, on=words.get("on"), log=log
+            made, folder, fresh=fresh, watch=watch, stop=stop, on=words.get("on"), log=log, trust=Trust(**trust)
         )
         told = None if log is None or not training.is_leading() else log.end(trained.run, evaluation, folder)
     if form == "json":
@@ -139,6 +142,8 @@ def _tell(console: Console, trained: Any, evaluation: Evaluation, folder: Path) 
         console.print(line, highlight=False)
     for warning in evaluation.warnings:
         console.print(f"[bold red]warning:[/bold red] {warning}", highlight=False)
+    for sentence in () if run.privacy is None else told_privacy(run.privacy):
+        console.print(f"privacy: {sentence}", highlight=False)
     console.print(f"{folder} holds model.onnx and all that belongs to it. Weigh it:", highlight=False)
     console.print(f"  cd {folder} && steelyard weigh --p95 5ms", highlight=False)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from steelyard.errors import UsageError
 from steelyard.loop.mlflow_training import TrainingLog
+from steelyard.loop.trust import Trust, explained, with_cost_of_privacy
 from steelyard.records.dotted import found
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.recipe import Recipe
+from steelyard.report.looking import looked_at
 from steelyard.report.training import picture, render
 from steelyard.train.progress import Several, Watch
 
@@ -30,11 +32,12 @@ def train(
     stop: threading.Event | None = None,
     on: str | None = None,
     log: TrainingLog | None = None,
+    trust: Trust = Trust(),  # noqa: B008 - it cannot be changed
 ) -> tuple[Any, Evaluation]:
     """Train, and export into `out`: a `Trained`, and how right it is on its test.
 
     A run that was interrupted there goes on, unless `fresh`. `on`: `ray` means the cluster that this machine is part
-    of. Of several processes that were started side by side, the leading one writes.
+    of. Of several processes that were started side by side, the leading one writes. `trust`: what is wanted beyond.
 
     Raises UsageError without what training needs, and whatever `train.fit` and `export` raise.
     """
@@ -42,12 +45,17 @@ def train(
         fit, place = found(_fit(on)), found("steelyard.train.fitting:CHECKPOINT")
     except ModuleNotFoundError as error:
         raise UsageError(f"{NEEDED} ({error.name} is missing)", "pip install 'steelyard[train]'") from error
+    trust.check(recipe)
     if fresh:
         with contextlib.suppress(FileNotFoundError):
             (out / place).unlink()
     watches = [each for each in (watch, log) if each is not None]
     trained = fit(recipe, folder=out, watch=Several(*watches), stop=stop)
-    return trained, finish(trained, out) if is_leading() else trained.evaluate(judged_part(trained))
+    if trust.compare_privacy:
+        trained = with_cost_of_privacy(trained, fit, judged_part(trained), out, fresh, watch=watch, stop=stop)
+    if not is_leading():
+        return trained, trained.evaluate(judged_part(trained))
+    return trained, finish(trained, out, trust.explain)
 
 
 def is_leading() -> bool:
@@ -71,12 +79,14 @@ def judged_part(trained: Any) -> str:
     return next(name for name in ("test", "validation", "training") if len(trained.part(name)))
 
 
-def finish(trained: Any, out: Path) -> Evaluation:
+def finish(trained: Any, out: Path, explain: bool = False) -> Evaluation:
     """Judge a `Trained` on its test, export it into `out` and report on it. Raises whatever `export` raises."""
     export = found("steelyard.train.export:export")
     evaluation = trained.evaluate(judged_part(trained))
     export(trained, out, evaluation)
-    (out / REPORT).write_text(render(trained.run, evaluation, _pictures(trained, evaluation)), encoding="utf-8")
+    looks = looked_at(explained(trained, evaluation), trained.part(evaluation.part).inputs) if explain else None
+    page = render(trained.run, evaluation, _pictures(trained, evaluation), looks)
+    (out / REPORT).write_text(page, encoding="utf-8")
     return evaluation
 
 

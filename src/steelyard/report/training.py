@@ -14,7 +14,9 @@ from steelyard.records.base import Record
 from steelyard.records.engine import Array
 from steelyard.records.evaluation import Evaluation, Interval
 from steelyard.records.training import Epoch, Run
+from steelyard.report.looking import Looks
 from steelyard.report.page import templates
+from steelyard.train.card import told_privacy
 
 WIDTH, HEIGHT, MARGIN = 560, 200, 44
 """Of a chart, in its own units."""
@@ -59,8 +61,14 @@ class Chart(Record):
     text: str
 
 
-def render(run: Run, evaluation: Evaluation, pictures: Mapping[int, str] | None = None) -> str:
-    """The whole page; nothing is fetched. `pictures`: row of a mistake → `data:` address of what it shows."""
+def render(
+    run: Run, evaluation: Evaluation, pictures: Mapping[int, str] | None = None, looks: Looks | None = None
+) -> str:
+    """The whole page; nothing is fetched.
+
+    `pictures`: row of a mistake → `data:` address of what it shows; `looks`: what the network looks at, if that is
+    wanted.
+    """
     matrix = evaluation.confusion if len(evaluation.classes) <= MOST_IN_MATRIX else ()
     context: dict[str, Any] = {
         "run": run,
@@ -73,6 +81,8 @@ def render(run: Run, evaluation: Evaluation, pictures: Mapping[int, str] | None 
         "percent": numbers.percent,
         "seconds": numbers.seconds,
         "pictures": dict(pictures or {}),
+        "looks": looks,
+        "privacy": () if run.privacy is None else tuple(told_privacy(run.privacy)),
         "width": WIDTH,
         "height": HEIGHT,
         "margin": MARGIN,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steelyard.records.evaluation import Evaluation
-from steelyard.records.training import Run
+from steelyard.records.training import PrivacySpent, Run
 
 FIGURES = ("accuracy", "precision", "recall", "f1", "auroc", "calibration_error", "mse", "mae", "r2")
 WEAK = 0.1
@@ -67,8 +67,24 @@ def _limits(run: Run, evaluation: Evaluation) -> Iterator[str]:
     if run.privacy is None:
         yield "- It was trained without differential privacy: that an item was among the data may be found out."
     else:
-        yield f"- Differential privacy: ε = {run.privacy.epsilon:.2f}, δ = {run.privacy.delta:.1e}."
+        yield from (f"- {sentence}" for sentence in told_privacy(run.privacy))
     yield ""
+
+
+def told_privacy(spent: PrivacySpent) -> Iterator[str]:
+    """What was guaranteed, what was not, and what it cost."""
+    yield (
+        f"Differential privacy: ε = {spent.epsilon:.2f} and δ = {spent.delta:.1e} were spent on each training item, in "
+        f"{spent.steps:,} steps with noise of {spent.noise:.2f} times the most that an item may add."
+    )
+    yield from spent.told
+    if spent.cost is None:
+        yield "What that cost in quality was not measured."
+    else:
+        private, plain = (
+            f"{x.value:.4f} ({x.low:.4f} to {x.high:.4f})" for x in (spent.cost.private, spent.cost.plain)
+        )
+        yield f"What it cost: {spent.cost.figure} {private}; the same recipe without privacy: {plain}."
 
 
 def _data(run: Run) -> Iterator[str]:

@@ -78,9 +78,9 @@ def told_of(recipe: Recipe, network: nn.Module) -> tuple[str, ...]:
     norms = sum(hasattr(part, "was_batch_norm") for part in network.modules())
     fitted = ", ".join(each.name for each in recipe.prepare)
     found = {
-        f"{norms} batch normalisations became group normalisations, which see one item at a time": norms,
-        f"not covered: what preparation learnt from the training items ({fitted}), without noise": fitted,
-        "not covered: the losses told of each epoch, and the items of validation and test": True,
+        f"{norms} batch normalisations became group normalisations, which see one item at a time.": norms,
+        f"Not covered: what preparation learnt from the training items ({fitted}), without noise.": fitted,
+        "Not covered: the losses told of each epoch, and the items of validation and test.": True,
     }
     return tuple(sentence for sentence, is_so in found.items() if is_so)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 
@@ -16,6 +15,7 @@ from steelyard.networks.losses import Loss
 from steelyard.train.items import Items
 from steelyard.train.privacy import Account, open_account, without_batch_norm
 from steelyard.train.stepping import what_to_try
+from steelyard.train.twins import twin
 
 __all__ = ["PrivateStepper", "open_account", "without_batch_norm"]
 
@@ -30,8 +30,9 @@ class PrivateStepper:
 
     def __init__(self, network: nn.Module, loss: Loss, optimiser: torch.optim.Optimizer, account: Account) -> None:
         """Raises UsageError for a network in which an item's gradient cannot be told from another's."""
+        _check_network(network)
         try:
-            self._network = GradSampleModule(_twin(network))
+            self._network = GradSampleModule(twin(network))
         except (NotImplementedError, ValueError) as error:
             raise UsageError(f"[privacy] does not work with this network: {error}", "choose another one") from error
         self._parameters = [each for each in network.parameters() if each.requires_grad]
@@ -78,15 +79,9 @@ class PrivateStepper:
         return value
 
 
-def _twin(network: nn.Module) -> nn.Module:
-    """Other layers with the same weights, in which hooks may be hung: the network stays as it is."""
+def _check_network(network: nn.Module) -> None:
     recurrent = next((type(part).__name__ for part in network.modules() if isinstance(part, nn.RNNBase)), None)
     if recurrent is not None:
         raise UsageError(
             f"[privacy] does not work with recurrent layers ({recurrent}) yet", '[network] name = "transformer" does'
         )
-    twin = copy.deepcopy(network, {id(each): each for each in (*network.parameters(), *network.buffers())})
-    for part in twin.modules():
-        if getattr(part, "inplace", False):
-            part.inplace = False  # what a layer gave is needed again for the gradients
-    return twin
