@@ -157,9 +157,9 @@ def test_the_report_can_be_written_anew(place: Path, demo: Ran) -> None:
 
 def test_human_output_tells_the_decision_and_the_others(place: Path, demo: Ran) -> None:
     """The second run takes everything from the ledger."""
-    again = run_in(place, "demo", "--within", "25s")
+    again = run_in(place, "demo", "--within", "1s")
     assert again.status == 0
     for words in ("chosen", "reference", "capacity/replica", "cost per million", "the others, and why", "MNIST"):
         assert words in again.out
-    quiet = run_in(place, "demo", "--within", "25s", "--format", "quiet")
+    quiet = run_in(place, "demo", "--within", "1s", "--format", "quiet")
     assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
