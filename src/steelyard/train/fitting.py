@@ -216,7 +216,7 @@ def run_of(recipe: Recipe, data: Prepare, network: torch.nn.Module, learnt: Lear
         epochs=learnt.epochs,
         kept=learnt.kept,
         stopped=learnt.stopped,
-        versions=_versions(),
+        versions=versions(),
         machine=this_machine(),
         processes=fabric.world_size,
         threads=torch.get_num_threads(),
@@ -225,7 +225,8 @@ def run_of(recipe: Recipe, data: Prepare, network: torch.nn.Module, learnt: Lear
     )
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what a trained network hangs on."""
     found = {"steelyard": VERSION, "python": platform.python_version()}
     for name in PACKAGES:
         try:
