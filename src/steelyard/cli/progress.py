@@ -21,7 +21,7 @@ NEWS = ("ledger", "cluster", "waiting")
 
 
 @contextlib.contextmanager
-def stoppable(console: Console) -> Iterator[threading.Event]:
+def stoppable(console: Console, what: str = "measured") -> Iterator[threading.Event]:
     """An event that the first Ctrl-C (or SIGTERM) sets; the second ends the program at once.
 
     Children die with this process, however it ends.
@@ -32,7 +32,7 @@ def stoppable(console: Console) -> Iterator[threading.Event]:
         if stop.is_set():
             os._exit(130)
         stop.set()
-        console.print("[yellow]stopping: what was measured is kept (once more: at once)[/yellow]")
+        console.print(f"[yellow]stopping: what was {what} is kept (once more: at once)[/yellow]")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -28,6 +28,9 @@ def train_command(
     compare_privacy: Annotated[
         bool, typer.Option("--compare-privacy", help="Train without privacy as well, and tell what privacy cost.")
     ] = False,
+    cheaper: Annotated[
+        str | None, typer.Option("--cheaper", help="Train cheaper forms beside it: distil,prune,quantise.")
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the recipe and end.")] = False,
     search: Annotated[
         bool, typer.Option("--search", help="Try what [search] in the recipe says: the front of quality against cost.")
@@ -67,4 +70,4 @@ def train_command(
         asked = {name: word for name, word in words.items() if word is not None}
         trust = {"explain": explain, "compare_privacy": compare_privacy}
         wanted = asked if weigh or asked else None
-        train_run.train(recipe, out, change or [], seed, fresh, places, wanted, form.value, trust)
+        train_run.train(recipe, out, change or [], seed, fresh, places, wanted, form.value, trust, cheaper)

@@ -13,15 +13,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from steelyard import datasets, numbers
+from steelyard.cli import cheaper_run
 from steelyard.cli.progress import error_console, stoppable
 from steelyard.cli.settings import collect
 from steelyard.errors import UsageError
 from steelyard.loop import training
+from steelyard.loop.cheaper import forget
 from steelyard.loop.mlflow_training import training_log
 from steelyard.loop.trust import Trust
 from steelyard.machines.freed_memory import keep_freed_memory
 from steelyard.networks.table import NETWORKS
 from steelyard.records.base import to_json
+from steelyard.records.cheaper import NAMES
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.training import Epoch
 from steelyard.train import recipes
@@ -79,6 +82,7 @@ def train(
     weigh: dict[str, Any] | None,
     form: str,
     trust: dict[str, bool],
+    ways: str | None = None,
 ) -> None:
     """Train, tell, weigh if so wanted."""
     made = recipes.read(recipe, changes_of(change, seed))
@@ -86,20 +90,28 @@ def train(
     console = error_console()
     form = form if training.is_leading() else "quiet"
     words = collect(places, None).words
+    forms = cheaper_run.wanted(recipe, changes_of(change, seed), ways, words.get("on"))
+    if fresh:
+        forget(folder)
     keep_freed_memory()
     with (
         training_log(made, words.get("mlflow")) as log,
-        stoppable(console) as stop,
+        stoppable(console, "learnt") as stop,
         _watched(console, made.training.epochs, form) as watch,
     ):
         trained, evaluation = training.train(
             made, folder, fresh=fresh, watch=watch, stop=stop, on=words.get("on"), log=log, trust=Trust(**trust)
         )
         told = None if log is None or not training.is_leading() else log.end(trained.run, evaluation, folder)
+    cheaper = cheaper_run.train(trained, forms, folder, lambda epochs: _watched(console, epochs, form), form)
     if form == "json":
-        sys.stdout.write(to_json({"run": trained.run, "evaluation": evaluation}, indent=2).decode() + "\n")
+        told_of = {NAMES[way]: {"run": one.trained.run, "evaluation": one.evaluation} for way, one in cheaper.items()}
+        record = {"run": trained.run, "evaluation": evaluation} | ({"cheaper": told_of} if told_of else {})
+        sys.stdout.write(to_json(record, indent=2).decode() + "\n")
     elif form == "human":
         _tell(Console(), trained, evaluation, folder)
+        if cheaper:
+            cheaper_run.tell(Console(), trained, evaluation, folder / "model.onnx", cheaper)
     if told is not None and form != "quiet":
         console.print(told, highlight=False, soft_wrap=True)
     if weigh is not None and training.is_leading():
@@ -164,6 +176,7 @@ def _weigh(folder: Path, words: dict[str, Any], form: str) -> None:
     for name in ("model", "data", "tokenizer"):
         if name in settings:
             settings[name] = str(folder / str(settings[name]))
+    settings["variants"] = {name: str(folder / file) for name, file in settings.get("variants", {}).items()}
     run.weigh_settled(settings, form)
 
 
