@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import psutil
 import pytest
@@ -27,6 +28,7 @@ from command import COMMAND
 from made_up import candidate, service
 from serving_here import Connection
 from serving_server import Running, serving
+from steelyard.protocol import inference_pb2 as pb
 from steelyard.records.model import TensorInfo
 from steelyard.records.signature import Signature
 
@@ -173,6 +175,31 @@ def test_a_batch_that_hangs_in_the_server_itself_keeps_it_from_nothing_but_an_an
         assert server.stop() == 1
         assert time.monotonic() - began < 20
     assert "a batch did not end in time" in (tmp_path / "server.err").read_text()
+
+
+def test_at_the_end_both_protocols_answer_what_they_have_and_take_nothing_more(folder: Path, tmp_path: Path) -> None:
+    asked = pb.ModelInferRequest(model_name="dawdler")
+    asked.inputs.add(name="x", datatype="FP32", shape=[1, 1], contents={"fp32_contents": [4.0]})
+    asked.inputs.add(name="turns", datatype="INT64", shape=[1, 1], contents={"int64_contents": [1]})
+    with serving(tmp_path, f"dawdler={folder / 'plan'}") as server:
+        slow, channel = Connection(server.port), grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}")
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", None, pb.ModelInferResponse.FromString
+        )
+        assert infer(asked.SerializeToString()).model_name == "dawdler"
+        slow.send("POST", INFER, request(turns=400_000))
+        wait_for(lambda: psutil.Process(server.process.pid).cpu_percent(0.05) > 50)
+        waiting = infer.future(asked.SerializeToString())  # behind the slow one, there is but one worker
+        time.sleep(0.1)
+        server.process.terminate()
+        time.sleep(0.3)
+        with pytest.raises(grpc.RpcError):
+            infer(asked.SerializeToString(), timeout=PATIENCE_S)
+        assert slow.answer()[0] == 200
+        assert waiting.result(PATIENCE_S).model_name == "dawdler"
+        assert server.process.wait(PATIENCE_S) == 0
+        slow.close()
+        channel.close()
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

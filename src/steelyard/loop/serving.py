@@ -140,8 +140,14 @@ def serve(bundles: Sequence[str], settings: Served, on_start: Callable[[Started]
         opened.close()
         offer.close(drain=False)
         raise
-    closers = [offer.end_watching] if grpc is None else [lambda: grpc.stop(DRAIN_S), offer.end_watching]
-    Server(offer.repository, offer.http, opened, lambda: on_start(started), closers).run()
+    Server(
+        offer.repository,
+        offer.http,
+        opened,
+        on_ready=lambda: on_start(started),
+        stop_beside=lambda: None if grpc is None else grpc.stop(DRAIN_S),
+        closers=[offer.end_watching],
+    ).run()
     return offer.repository.ended
 
 

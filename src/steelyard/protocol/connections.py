@@ -32,6 +32,8 @@ KEEP_ALIVE_S = 60.0
 """So long a connection may lie idle between two requests."""
 LOOK_S = 1.0
 """How often it is looked for connections whose time is over: by so much they may overrun it."""
+UNREAD_S = 30.0
+"""So long it may take until it has read some more of an answer; to read all of it it has as long as it likes."""
 MOST_CONNECTIONS = 4096
 MOST_HEAD = 64 * 1024
 """Bytes of a request's head, about: what comes at once is taken as it comes. As much, and as much as the body has, may
@@ -55,11 +57,13 @@ class Connections:
         head_s: float = HEAD_S,
         read_s: float = READ_S,
         keep_alive_s: float = KEEP_ALIVE_S,
+        unread_s: float = UNREAD_S,
     ) -> None:
         self.http = http
         self.most = most
         self.patience: dict[Awaited, float] = {"request": keep_alive_s, "head": head_s, "body": read_s}
-        self._look_s = min(LOOK_S, *(limit / 2 for limit in self.patience.values()))
+        self.unread_s = unread_s
+        self._look_s = min(LOOK_S, *(limit / 2 for limit in (unread_s, *self.patience.values())))
         self._all: set[Connection] = set()
         self._desk: Desk | None = None
         self._is_looking = False
@@ -118,6 +122,8 @@ class Connection(asyncio.Protocol):
         """Nothing that still comes is heeded."""
         self._is_reading = True
         self._is_writable = True
+        self._unread, self._unread_since = 0, 0.0
+        """Of what is sent, while too much of it waits for the client."""
         self._is_advancing = False
 
     # --- what asyncio tells -------------------------------------------------------------------------------------
@@ -165,6 +171,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read fast enough: no more requests are begun."""
         self._is_writable = False
+        self._unread, self._unread_since = self._transport.get_write_buffer_size(), self.desk.loop.time()
         self._read_on(False)
 
     def resume_writing(self) -> None:
@@ -298,6 +305,8 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Give up a client that takes too long."""
+        if not self._is_writable:
+            self._look_whether_it_reads(now)
         awaited = self._awaits
         if not awaited or now - self._since <= self._all.patience[awaited] or self._transport.is_closing():
             return
@@ -305,6 +314,13 @@ class Connection(asyncio.Protocol):
             self.end_with(failure(HttpFailure(408, "the body took too long to arrive", headers=(CLOSE,))))
         elif not self._exchanges:
             self._transport.close()
+
+    def _look_whether_it_reads(self, now: float) -> None:
+        unread = self._transport.get_write_buffer_size()
+        if unread < self._unread:
+            self._unread, self._unread_since = unread, now
+        elif now - self._unread_since > self._all.unread_s:
+            self._transport.abort()
 
 
 def _located(url: bytes) -> tuple[str, bytes]:

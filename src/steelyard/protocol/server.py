@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import uvicorn
 
-from steelyard.errors import SteelyardError
 from steelyard.protocol.connections import Connections
 from steelyard.protocol.http import Http
 from steelyard.serve.repository import Repository
@@ -35,8 +34,11 @@ class Server:
     listening: socket.socket
     on_ready: Callable[[], None] = lambda: None
     """Called once requests are answered and signals are heeded."""
+    stop_beside: Callable[[], None] = lambda: None
+    """Stops whatever else takes requests, and returns once these are answered. Called, in a thread of its own, at the
+    moment from which none are taken over HTTP: all that is under way is answered in the same time."""
     closers: list[Callable[[], None]] = field(default_factory=list)
-    """Called once no more requests come over HTTP, before the models are let go of."""
+    """Called once all requests are answered, before the models are let go of."""
 
     def run(self) -> None:
         """Blocks until the end. The models are loaded already."""
@@ -51,7 +53,8 @@ class Server:
             proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_S,
         )
-        server = uvicorn.Server(config)
+        stopping = threading.Thread(target=self.stop_beside, name="stopping")
+        server = _Uvicorn(config, stopping.start)
         try:
             # uvicorn raises the signal that ended it anew once it is done; by then nothing is left to be done.
             with (
@@ -61,6 +64,9 @@ class Server:
             ):
                 runner.run(self._until_the_end(server))
         finally:
+            if stopping.ident is None:  # it did not come as far as to serve
+                stopping.start()
+            stopping.join()
             for close in self.closers:
                 close()
             self.repository.close()
@@ -81,8 +87,21 @@ class Server:
 
     def _reload_all(self) -> None:
         for name in self.repository.names():
-            with contextlib.suppress(SteelyardError):  # told in the log by whoever raised it
+            with contextlib.suppress(Exception):  # told in the log by whoever raised it
                 self.repository.load(name)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Says when it takes no more requests. uvicorn offers no other way than to derive from its own."""
+
+    def __init__(self, config: uvicorn.Config, on_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_end = on_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers what is under way."""
+        self._on_end()
+        await super().shutdown(sockets)
 
 
 async def _unused(*_: object) -> None:
