@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from steelyard.cli.main import main
 
 COMMAND = [sys.executable, "-m", "steelyard.cli.main"]
 
@@ -40,6 +44,21 @@ def run_in(folder: Path, *arguments: str, **environment: str) -> Ran:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def run_here(folder: Path, *arguments: str) -> Ran:
+    """The same in this process, where it is not the process that is tested: some of them take seconds to start."""
+    out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main(list(arguments))
+    except SystemExit as ended:
+        assert "Traceback" not in err.getvalue(), err.getvalue()
+        return Ran(int(ended.code or 0), out.getvalue(), err.getvalue())
+    finally:
+        os.chdir(before)
+    raise AssertionError("a command ends with its status")
 
 
 Run = Callable[..., Ran]

@@ -29,6 +29,15 @@ def digits():
         return arrays["x"], arrays["labels"]
 """
 
+PEOPLE = """[data]
+source = "people.csv"
+target = "moved"
+[network]
+name = "mlp"
+[training]
+epochs = 5
+"""
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,6 +57,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_networks.columns(place / "people.onnx")
     people = [f"{n},{0.5 * (n % 7)},{('oslo', 'rome')[n % 2]},{('no', 'yes')[n % 2]}" for n in range(ITEMS)]
     (place / "people.csv").write_text("\n".join(["age,income,town,moved", *people]))
+    (place / "people.toml").write_text(PEOPLE)
     (place / "prices.csv").write_text("machine,usd_per_hour,vcpu\nsmall,0.05,2\n")
     line = f"steelyard weigh model.onnx --data val.npz --p95 5ms --within {FIRST} --format quiet"
     assert run(line, place).returncode == 0

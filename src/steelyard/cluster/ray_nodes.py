@@ -140,6 +140,7 @@ def connected(address: str, purpose: str = "weighing") -> Iterator[Any]:
     """Ray, connected to the cluster at `address`. Raises UsageError when there is none, or Ray is missing."""
     # Before it is imported: Ray reports its use to its makers otherwise.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_TRAIN_V2_ENABLED"] = "1"  # which newer versions of Ray Train are without being told
     try:
         import ray
     except ModuleNotFoundError as error:

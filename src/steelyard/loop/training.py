@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from steelyard.errors import UsageError
+from steelyard.errors import DataError, UsageError
 from steelyard.loop.mlflow_training import TrainingLog
 from steelyard.loop.trust import Trust, explained, with_cost_of_privacy
 from steelyard.records.dotted import found
@@ -83,11 +83,24 @@ def finish(trained: Any, out: Path, explain: bool = False) -> Evaluation:
     """Judge a `Trained` on its test, export it into `out` and report on it. Raises whatever `export` raises."""
     export = found("steelyard.train.export:export")
     evaluation = trained.evaluate(judged_part(trained))
-    export(trained, out, evaluation)
+    with _room(out):
+        export(trained, out, evaluation)
     looks = looked_at(explained(trained, evaluation), trained.part(evaluation.part).inputs) if explain else None
     page = render(trained.run, evaluation, _pictures(trained, evaluation), looks)
-    (out / REPORT).write_text(page, encoding="utf-8")
+    with _room(out):
+        (out / REPORT).write_text(page, encoding="utf-8")
     return evaluation
+
+
+@contextlib.contextmanager
+def _room(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be written: {error.strerror or error}",
+            "make room and give the same command again: nothing has to be learnt anew",
+        ) from error
 
 
 def _pictures(trained: Any, evaluation: Evaluation) -> dict[int, str]:

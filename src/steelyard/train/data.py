@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from steelyard import datasets
+from steelyard.datasets.checking import check, check_ready
 from steelyard.datasets.examples import Array, Examples
 from steelyard.errors import DataError, UsageError
 from steelyard.networks.shapes import InputShape
@@ -67,6 +68,7 @@ def prepare(recipe: Recipe, examples: Examples) -> Prepare:
 
     Raises UsageError for steps that there are not, DataError for data that cannot be prepared so.
     """
+    check(examples, "the data set")
     choice = recipe.data
     items = examples if choice.windows is None else windows(examples, choice.windows.steps, choice.windows.every)
     parts = _limited(
@@ -78,6 +80,8 @@ def prepare(recipe: Recipe, examples: Examples) -> Prepare:
     prepared = steps.fit_all(chosen, parts.training)
     training = steps.apply_all(prepared, parts.training, training=True)
     validation, test = (steps.apply_all(prepared, part) for part in (parts.validation, parts.test))
+    for name, part in (("training", training), ("validation", validation), ("test", test)):
+        check_ready(part, f"the {name} part")
     return Prepare(
         parts, prepared, training, validation, test,
         shape_of(training, prepared.serving),

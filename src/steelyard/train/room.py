@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import psutil
 import torch
 
@@ -29,6 +32,18 @@ def check_room(network: torch.nn.Module, items: Items, batch: int, loss: Loss) -
             f"[training] batch = {_rounded(fits)} fits" if fits >= 1 else "choose a smaller network, or smaller items"
         )
         raise UsageError(told, hint)
+
+
+@contextlib.contextmanager
+def room_for(items: int) -> Iterator[None]:
+    """Raises UsageError when a step of so many items finds no memory after all: others took it meanwhile."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        fits = f"[training] batch = {_rounded(items // 2)} needs about half of it" if items > 1 else "a smaller network"
+        raise UsageError(f"memory ran out in a step of {items} items", fits) from None
 
 
 def bytes_of_item(network: torch.nn.Module, items: Items, loss: Loss) -> float:

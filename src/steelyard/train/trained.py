@@ -25,7 +25,7 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network. The manners are scikit-learn's: `predict`, `predict_proba`, `score`."""
+    """A trained network. The manners are scikit-learn's: `predict`, `predict_proba`, and `evaluate` for `score`."""
 
     network: torch.nn.Module
     """In evaluation mode, with the weights that were kept."""
