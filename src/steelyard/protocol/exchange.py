@@ -114,7 +114,7 @@ class Exchange(Waiting):
 
     def wake(self) -> None:
         """The model has answered."""
-        pending, self.is_done = self._pending, True
+        pending, self._under_way, self.is_done = self._pending, None, True
         if pending is None or self.is_left:
             return
         if self.answered is None:
@@ -127,7 +127,7 @@ class Exchange(Waiting):
     def leave(self) -> None:
         """The client is gone: what still waits is withdrawn."""
         self.is_left = True
-        if self._under_way is not None and not self.is_done:
+        if self._under_way is not None:
             self._under_way.withdraw()
 
     def _whole_body(self) -> bytes:
@@ -148,7 +148,8 @@ class Exchange(Waiting):
         elif not self.is_left:
             self._pending = got
             try:
-                self._under_way = got.start(self)
+                under_way = got.start(self)
+                self._under_way = None if self.is_done else under_way
             except Exception as error:
                 self._tell(got.failed(error))
 

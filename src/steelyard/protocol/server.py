@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -42,6 +43,8 @@ class Server:
 
     def run(self) -> None:
         """Blocks until the end. The models are loaded already."""
+        gc.collect()
+        gc.freeze()  # what is there stays: no request should wait until all of it was looked through
         config = uvicorn.Config(
             _unused,
             loop="uvloop",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 class Asking:
     """Waits for the answers to all items of a request, for one caller."""
 
-    __slots__ = ("_began_at", "_caller", "_left", "_lock", "_rows", "asked_at", "leave", "statistics")
+    __slots__ = ("_began_at", "_caller", "_left", "_lock", "_rows", "asked_at", "statistics", "tickets")
 
     def __init__(self, caller: Caller[Answered], items: int, statistics: Statistics) -> None:
         self._caller = caller
@@ -59,8 +59,8 @@ class Asking:
         """Of whoever answers: another's after the request was handed over."""
         self.asked_at = time.monotonic()
         self._began_at = 0.0
-        self.leave: Callable[[], None] = lambda: None
-        """Takes out of the queue what of it still waits."""
+        self.tickets: Sequence[Ticket[Item, Row]] = ()
+        """Of its items, which know it: let go of at the end, so that no cycle is left for the garbage collector."""
 
     @property
     def items(self) -> int:
@@ -88,6 +88,7 @@ class Asking:
             self._left -= 1
             if self._left:
                 return
+        self.tickets = ()
         now = time.monotonic()
         self.statistics.answered(self._began_at - self.asked_at, now - self.asked_at)
         self._caller.answer(joined([row for row in self._rows if row is not None]))
@@ -100,7 +101,7 @@ class Asking:
             self._left = 0
         self.statistics.failed(time.monotonic() - self.asked_at, expired=isinstance(error, Expired))
         self._caller.fail(error)
-        self.leave()
+        self._leave()
 
     def withdraw(self) -> None:
         """Nobody waits any more: its items leave the queue at once, and the caller hears nothing."""
@@ -108,7 +109,14 @@ class Asking:
             gone, self._left = self._left > 0, 0
         if gone:
             self.statistics.failed(time.monotonic() - self.asked_at, withdrawn=True)
-            self.leave()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Take out of the queue what of it still waits."""
+        tickets, self.tickets = self.tickets, ()
+        for ticket in tickets:
+            if ticket.holder is not None:
+                ticket.holder.withdraw(ticket)
 
 
 class Part:

@@ -141,7 +141,7 @@ class ServedModel:
             Ticket(Item(asked, place), Part(asking, place), deadline, asked.priority, allowed)
             for place in range(asked.items)
         ]
-        asking.leave = lambda: self._withdraw(tickets)
+        asking.tickets = tickets
         loop: asyncio.AbstractEventLoop | None = getattr(caller, "loop", None)
         if loop is None or asked.timeout_s < math.inf or asked.priority:
             self._put(tickets, now + asked.timeout_s)
@@ -186,11 +186,6 @@ class ServedModel:
         except Overloaded as error:
             self.statistics.refused()
             raise Overloaded(error.message, error.hint, retry_after_s=self.backlog_s()) from None
-
-    def _withdraw(self, tickets: Sequence[Ticket[Item, Row]]) -> None:
-        for ticket in tickets:
-            if ticket.holder is not None:
-                ticket.holder.withdraw(ticket)
 
     def backlog_s(self) -> float:
         """About how long what waits now keeps the workers busy, served by the fastest variant."""
