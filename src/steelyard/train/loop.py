@@ -107,6 +107,7 @@ class Loop:
         self._best: dict[str, Any] = {}
         self._saved = time.monotonic()
 
+        self._counted = time.monotonic(), time.process_time()
     def run(self) -> Learnt:
         """Train until the epochs are over, or it was better to stop; go on from the checkpoint if there is one.
 
@@ -128,13 +129,10 @@ class Loop:
         batches = task.order(luck.generator_of(task.seed, course.epoch))
         steps = len(batches)
         while course.step < steps:
-            began, cpu = time.monotonic(), time.process_time()
             rows = batches[course.step]
             loss = self._step(rows, course.step / steps)
             course.step += 1
             course.loss_sum += loss * len(rows)
-            course.seconds += time.monotonic() - began
-            course.cpu_seconds += time.process_time() - cpu
             if self._fabric.is_global_zero:
                 task.watch.step(course.epoch + 1, course.step, steps, loss)
             self._save_now_and_then()
@@ -171,7 +169,7 @@ class Loop:
 
     def _end_epoch(self, steps: int, loss: float) -> None:
         course, task = self._course, self._task
-        began = time.monotonic()
+        self._count_time()
         epoch = Epoch(
             number=course.epoch + 1,
             steps=steps,
@@ -186,7 +184,7 @@ class Loop:
         goes_on = self._fabric.broadcast(task.watch.epoch(epoch, is_best) if self._fabric.is_global_zero else True)
         course.epoch, course.step, course.loss_sum = course.epoch + 1, 0, 0.0
         course.stopped = self._reason_to_stop(epoch.number, goes_on)
-        course.seconds += time.monotonic() - began
+        self._count_time()
         self._save()
         self._end_when_told()
 
@@ -238,8 +236,16 @@ class Loop:
 
     def _save(self) -> None:
         self._saved = time.monotonic()
+    def _count_time(self) -> None:
+        """Since it was last counted. Not at each step: that is a system call."""
+        now, cpu = time.monotonic(), time.process_time()
+        self._course.seconds += now - self._counted[0]
+        self._course.cpu_seconds += cpu - self._counted[1]
+        self._counted = now, cpu
+
         place = self._task.checkpoint
         if place is None or not self._fabric.is_global_zero:
+        self._count_time()
             return
         course = {name: value for name, value in vars(self._course).items() if name != "epochs"}
         state = {
