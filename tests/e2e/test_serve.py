@@ -256,6 +256,7 @@ def test_what_is_exported_serves(bundles: Path, tmp_path: Path) -> None:
     again = export("docker")
     assert again.status == 2
     assert "is not an empty folder" in again.err
+    assert "WARNING" not in (tmp_path / "server.err").read_text()
 
 
 def test_a_port_in_use_is_told(bundles: Path) -> None:

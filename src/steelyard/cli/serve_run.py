@@ -47,7 +47,7 @@ def _tell(started: Started, form: str) -> None:
             console.print(_of_model(model, started.http))
         at = _url(started.http)
         if started.grpc is not None:
-            console.print(f"gRPC: {started.grpc.host}:{started.grpc.port}")
+            console.print(f"gRPC: {_url(started.grpc).removeprefix('http://')}")
         console.print(f"See it work: {at}/live · metrics: {at}/metrics · paths: {at}/docs")
         console.print("Ctrl-C or SIGTERM ends it once everybody is answered; SIGHUP opens the bundles anew.")
 

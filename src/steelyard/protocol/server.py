@@ -107,8 +107,8 @@ class _Uvicorn(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _unused(*_: object) -> None:
-    """uvicorn wants an application; these connections ask none."""
+async def _unused(_scope: object, _receive: object, _send: object) -> None:
+    """uvicorn wants an application, and would call one that takes nothing; these connections ask none."""
 
 
 @contextlib.contextmanager
