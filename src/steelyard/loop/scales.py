@@ -91,15 +91,15 @@ class Scales:
         subject, work = Part(whole, _ways(whole)), self._workspace
         with Workbench(subject, work.folder, work.limits, self._stop) as bench:
             bench.until(until)
-            opened = {candidate: bench.probe(candidate, LOOKED_AT)[0] for candidate in subject.candidates()}
-            running = [candidate for candidate, probe in opened.items() if probe.failure is None]
+            opened = {each.id: bench.probe(each, LOOKED_AT)[0] for each in subject.candidates()}
+            running = [each for each in subject.candidates() if opened[each.id].failure is None]
             if not running:
                 failures = (probe.failure.message for probe in opened.values() if probe.failure is not None)
                 raise CandidateFailure("unsupported", f"no engine serves it: {'; '.join(failures)}")
             best = self._best(bench, running, ROUGH)
             if carefully:
                 best = self._best(bench, [each for each in running if each.id == best.candidate], CAREFUL)
-        return msgspec.structs.replace(best, memory_mb=max(probe.memory_mb for probe in opened.values()))
+        return msgspec.structs.replace(best, memory_mb=opened[best.candidate].memory_mb)
 
     def _best(self, bench: Workbench, among: Sequence[Candidate], effort: Effort) -> Serving:
         """The candidate that serves most. They take turns, so that a busy moment is nobody's alone."""
@@ -113,15 +113,15 @@ class Scales:
 
     def _serving(self, candidate: Candidate, timed: Sequence[Sequence[ServiceTime]]) -> Serving:
         """`timed`: for each batch, the smallest first, all its timings."""
-        service = tuple(min(own, key=lambda one: one.median_ms) for own in timed)
-        slowed = [max(own, key=lambda one: one.median_ms).median_ms / min(o.median_ms for o in own) for own in timed]
+        rising = [sorted(own, key=lambda one: one.median_ms) for own in timed]
+        service = tuple(own[0] for own in rising)
         return Serving(
             candidate=candidate.id,
             capacity_per_s=capacity_of(candidate, service, self._requirements),
             item_ms=service[0].median_ms,
             memory_mb=0.0,
             service=service,
-            spread=statistics.median(slowed),
+            spread=statistics.median(own[-1].median_ms / own[0].median_ms for own in rising),
         )
 
     def _items_beside(self, model: Path) -> DataSpec:

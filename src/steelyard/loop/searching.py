@@ -23,7 +23,7 @@ from steelyard.decision.worth import cost_of
 from steelyard.errors import CandidateFailure, InputError, Interrupted, OutOfTime, UsageError
 from steelyard.loop.finalists import FOLDER, Finalist, Finalists
 from steelyard.loop.scales import Scales
-from steelyard.loop.trials import Trials, Watch, write_whole
+from steelyard.loop.trials import Trials, Unwatched, Watch, write_whole
 from steelyard.records.base import Record, digest, to_json
 from steelyard.records.machine import Price
 from steelyard.records.requirements import Requirements
@@ -65,7 +65,7 @@ class Sought(Record):
     fresh: bool = False
 
 
-def search(sought: Sought, watch: Watch, stop: threading.Event | None = None) -> Search:
+def search(sought: Sought, watch: Watch | None = None, stop: threading.Event | None = None) -> Search:
     """The front of the recipe's space, in `sought.out` with all that belongs to it.
 
     Raises UsageError for a space that makes no sense, and when time is up before any network came to its end;
@@ -76,7 +76,7 @@ def search(sought: Sought, watch: Watch, stop: threading.Event | None = None) ->
     space = space_of(content, sought.recipe)
     check(space, content, sought.recipe)
     with _place(sought.out, fresh=sought.fresh):
-        searching = _Searching(sought, content, space, watch, stop or threading.Event())
+        searching = _Searching(sought, content, space, watch or Unwatched(), stop or threading.Event())
         complete = searching.run(began + sought.within_s * (1 - RESERVED))
         found = searching.found(complete=complete, began=began)
         write_whole(sought.out / FOUND, to_json(found, indent=2))

@@ -64,6 +64,19 @@ class Watch(Protocol):
         """A network was trained to its end, stopped, or failed."""
 
 
+class Unwatched:
+    """Nobody is told."""
+
+    def weighs(self, told: str) -> None:
+        """Nothing."""
+
+    def epoch(self, told: str, epoch: Epoch, epochs: int) -> None:
+        """Nothing."""
+
+    def ended(self, tried: Tried) -> None:
+        """Nothing."""
+
+
 class Trials:
     """Tries points. What it learns of a network before its end is kept in `folder`, and not found out twice."""
 

@@ -84,7 +84,7 @@ class Proposals:
             self._study.set_user_attr(IDENTITY, identity)
         elif before != identity:
             raise UsageError(
-                f"{place.parent} holds another search: the recipe, its space, the data or the latency have changed",
+                f"{place.parent} holds another search: the recipe, its space, data, latency or machine have changed",
                 "begin anew with --fresh, or keep it by naming another folder with --out",
             )
 
