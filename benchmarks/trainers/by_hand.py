@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch.nn import functional
-from trainers.job import RATE, Job, Part
+from trainers.job import RATE, Job, Part, Spent, clock, since
 from trainers.torch_network import network_of, tensors_of
 
 
-def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.nn.Module, float]:
-    """The trained network, and the seconds of the loop."""
+def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.nn.Module, Spent]:
+    """The trained network, and what was spent on the loop."""
     torch.manual_seed(seed)
     network = network_of(job)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE, fused=True)
     x, y = tensors_of(training)
     held, labels = tensors_of(validation)
-    began = time.perf_counter()
+    began = clock()
     for _ in range(job.epochs):
         network.train()
         total = 0.0
@@ -32,4 +30,4 @@ def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.
         network.eval()
         with torch.inference_mode():
             (network(held).argmax(1) == labels).float().mean().item()
-    return network, time.perf_counter() - began
+    return network, since(began)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 
 os.environ["KERAS_BACKEND"] = "torch"
 
 import keras
 from keras import layers
-from trainers.job import RATE, Job, Part
+from trainers.job import RATE, Job, Part, Spent, clock, since
 
 FORMAT = "channels_first"
 """Faster here than Keras's own default, which it turns around for torch at every layer."""
 
 
-def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[keras.Model, float]:
-    """The trained network, and the seconds of `fit`."""
+def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[keras.Model, Spent]:
+    """The trained network, and what was spent on `fit`."""
     keras.utils.set_random_seed(seed)
     keras.config.set_image_data_format(FORMAT)
     network = network_of(job, training)
@@ -26,12 +25,12 @@ def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[keras.
         metrics=["accuracy"],
     )
     held = (validation.x, validation.y)
-    began = time.perf_counter()
+    began = clock()
     network.fit(
         training.x, training.y, batch_size=job.batch, epochs=job.epochs, validation_data=held,
         validation_batch_size=len(validation.y), verbose=0,
     )  # fmt: skip
-    return network, time.perf_counter() - began
+    return network, since(began)
 
 
 def network_of(job: Job, training: Part) -> keras.Model:

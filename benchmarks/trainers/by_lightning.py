@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytorch_lightning as lightning
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
-from trainers.job import RATE, Job, Part
+from trainers.job import RATE, Job, Part, Spent, clock, since
 from trainers.torch_network import network_of, tensors_of
 
 
@@ -37,8 +36,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc]
         return torch.optim.Adam(self.parameters(), lr=RATE, fused=True)
 
 
-def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.nn.Module, float]:
-    """The trained network, and the seconds of `Trainer.fit`."""
+def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.nn.Module, Spent]:
+    """The trained network, and what was spent on `Trainer.fit`."""
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     lightning.seed_everything(seed, verbose=False)
@@ -48,9 +47,9 @@ def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     loaders = _loader(training, job.batch, True), _loader(validation, len(validation.y), False)
-    began = time.perf_counter()
+    began = clock()
     trainer.fit(Module(network), *loaders)
-    return network.eval(), time.perf_counter() - began
+    return network.eval(), since(began)
 
 
 def _loader(part: Part, batch: int, shuffle: bool) -> DataLoader[Any]:

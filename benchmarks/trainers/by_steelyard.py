@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import torch
-from trainers.job import RATE, Job, Part
+from trainers.job import RATE, Job, Part, Spent, clock, since
 
 from steelyard.datasets.examples import TRAINING, VALIDATION, Examples
 from steelyard.machines.freed_memory import keep_freed_memory
@@ -18,8 +17,8 @@ from steelyard.train.loop import Loop
 from steelyard.train.progress import Nobody
 
 
-def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.nn.Module, float]:
-    """The trained network, and the seconds of the loop: without looking for leaks and for room, which others do not."""
+def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.nn.Module, Spent]:
+    """The trained network, and what was spent on the loop, without looking for leaks and room, which others do not."""
     recipe = Recipe(
         name=job.network,
         data=DataChoice(test=0.0),
@@ -35,9 +34,9 @@ def train(job: Job, training: Part, validation: Part, seed: int) -> tuple[torch.
     fabric = fabric_of(recipe)
     network = seeded_network(recipe, prepared)
     task = task_of(recipe, prepared, network, fabric, Nobody(), None, threading.Event())
-    began = time.perf_counter()
+    began = clock()
     Loop(fabric, task).run()
-    return network.eval(), time.perf_counter() - began
+    return network.eval(), since(began)
 
 
 def examples_of(training: Part, validation: Part) -> Examples:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,24 @@ class Job:
     items: int
     batch: int
     epochs: int
+
+
+class Spent(NamedTuple):
+    """Seconds, of wall time and of the processor."""
+
+    wall: float
+    cpu: float
+
+
+def clock() -> Spent:
+    """Now."""
+    return Spent(time.perf_counter(), time.process_time())
+
+
+def since(began: Spent) -> Spent:
+    """What has passed."""
+    now = clock()
+    return Spent(now.wall - began.wall, now.cpu - began.cpu)
 
 
 JOBS = {

@@ -1,4 +1,4 @@
-"""One training in a process of its own: `once.py TRAINER JOB SEED` prints seconds and how right the network is.
+"""One training in a process of its own: `once.py TRAINER JOB SEED` prints the time and how right the network is.
 
 The environment says CAREFUL=1 for what a careful user of torch does: pictures and kernels lie pixel by pixel.
 """
@@ -17,7 +17,7 @@ def main(way: str, name: str, seed: int) -> None:
     job = JOBS[name]
     training, validation, test = parts(job)
     trainer = import_module(f"trainers.by_{way}")
-    network, seconds = trainer.train(job, training, validation, seed)
+    network, spent = trainer.train(job, training, validation, seed)
     if way == "keras":
         outputs = network.predict(test.x, batch_size=1024, verbose=0)
     else:
@@ -26,7 +26,7 @@ def main(way: str, name: str, seed: int) -> None:
         with torch.inference_mode():
             outputs = np.concatenate([network(x).numpy() for x in torch.from_numpy(test.x).split(1024)])
     right = float((outputs.argmax(1) == test.y).mean())
-    print(json.dumps({"seconds": seconds, "accuracy": right}))
+    print(json.dumps({"wall": spent.wall, "cpu": spent.cpu, "accuracy": right}))
 
 
 if __name__ == "__main__":
