@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -185,6 +186,43 @@ def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
         assert model.statistics.snapshot().refused == 1
         engine.go.set()
         wait([first, waiting], PATIENCE_S)
+
+
+class OnLoop(Promised[Answered]):
+    """A caller that waits on an event loop."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+
+def test_of_requests_that_come_in_one_turn_of_a_loop_as_many_are_let_in_as_there_is_room_for() -> None:
+    engine = Times(2, held=True)
+
+    async def ask_together(model: ServedModel) -> list[OnLoop]:
+        callers = [OnLoop(asyncio.get_running_loop()) for _ in range(5)]
+        for number, caller in enumerate(callers):
+            model.ask(Asked({"x": numbers(2, 10 * number)}, 2), caller)
+        await asyncio.sleep(0)
+        return callers
+
+    with served(engine, policy=Always(), most_waiting=7) as model:
+        first = ask(model, numbers(1, 0))
+        assert engine.entered.acquire(timeout=PATIENCE_S)
+        callers = asyncio.run(ask_together(model))
+        refused = [caller for caller in callers if caller.future.done()]
+        assert len(refused) == 2
+        for caller in refused:
+            error = caller.future.exception()
+            assert isinstance(error, Overloaded)
+            assert error.retry_after_s > 0.1
+        told = model.statistics.snapshot()
+        assert (told.refused, told.broken) == (2, 0)
+        engine.go.set()
+        assert [caller.future.result(PATIENCE_S).outputs[0][0, 0] for caller in callers[:3]] == [0, 20, 40]
+        first.result(PATIENCE_S)
 
 
 def test_a_request_expires_while_it_waits() -> None:

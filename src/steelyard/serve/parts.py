@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from steelyard.errors import Expired
+from steelyard.errors import Expired, Overloaded
 from steelyard.records.engine import Array
 from steelyard.serve.callers import Caller
 from steelyard.serve.requests import Answered, Asked
@@ -99,7 +99,10 @@ class Asking:
             if self._left <= 0:
                 return
             self._left = 0
-        self.statistics.failed(time.monotonic() - self.asked_at, expired=isinstance(error, Expired))
+        if isinstance(error, Overloaded):
+            self.statistics.refused()
+        else:
+            self.statistics.failed(time.monotonic() - self.asked_at, expired=isinstance(error, Expired))
         self._caller.fail(error)
         self._leave()
 

@@ -144,7 +144,11 @@ class ServedModel:
         asking.tickets = tickets
         loop: asyncio.AbstractEventLoop | None = getattr(caller, "loop", None)
         if loop is None or asked.timeout_s < math.inf or asked.priority:
-            self._put(tickets, now + asked.timeout_s)
+            try:
+                self._put(tickets, now + asked.timeout_s)
+            except Overloaded:
+                self.statistics.refused()
+                raise
         else:
             self._turns_of(loop).came(tickets)
         return asking
@@ -169,9 +173,15 @@ class ServedModel:
             return
         try:
             self._put(tickets, math.inf)
-        except Overloaded as error:  # it was let in, but others came first, or its time is over
-            for waiting in whole_requests(tickets):
-                self._pass_on(waiting, error)
+        except Overloaded:  # they were let in, but together they are too many, or its time is over
+            for request in whole_requests(tickets):
+                self._put_or_pass_on(request, math.inf)
+
+    def _put_or_pass_on(self, tickets: Sequence[Ticket[Item, Row]], expires: float) -> None:
+        try:
+            self._put(tickets, expires)
+        except Overloaded as error:
+            self._pass_on(tickets, error)
 
     def _pass_on(self, tickets: Sequence[Ticket[Item, Row]], error: RequestFailure) -> None:
         """A request goes to the successor; without one it fails."""
@@ -184,7 +194,6 @@ class ServedModel:
         try:
             self._dispatcher.put_all(tickets, expires)
         except Overloaded as error:
-            self.statistics.refused()
             raise Overloaded(error.message, error.hint, retry_after_s=self.backlog_s()) from None
 
     def backlog_s(self) -> float:
@@ -259,12 +268,11 @@ class ServedModel:
             allowed = self._allowed(asked)
             for ticket in tickets:
                 ticket.allowed = allowed
-            asking.statistics = self.statistics
-            self._put(tickets, asking.asked_at + asked.timeout_s)
         except InputError as error:
             asking.fail(error)
-        except Overloaded as error:
-            self._pass_on(tickets, error)
+            return
+        asking.statistics = self.statistics
+        self._put_or_pass_on(tickets, asking.asked_at + asked.timeout_s)
 
     def close(self, drain: bool = True) -> None:
         """Take no more requests, answer those that wait (or let them fail, without `drain`), let go of the models.
