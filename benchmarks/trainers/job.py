@@ -68,6 +68,7 @@ class Part:
 def parts(job: Job) -> tuple[Part, Part, Part]:
     """Training, validation, test."""
     examples = datasets.load(job.data)
+    x: Floats
     if examples.kind == "images":
         x = examples.inputs["image"].transpose(0, 3, 1, 2).astype(np.float32) / 255
         test = np.flatnonzero(examples.parts == TEST)
