@@ -89,9 +89,11 @@ def main(folder: Path) -> dict[str, Any]:
                 "wrong": [(status, json.loads(raw)["error"]) for status, raw in wrong_requests()],
                 "pages": [ask("GET", path)[0] for path in ("/metrics", "/live", "/docs")],
             }
-        finally:
             running.send_signal(signal.SIGINT)
-        told["status"] = running.wait(PATIENCE_S)
+            told["status"] = running.wait(PATIENCE_S)
+        except BaseException:  # nobody waits for the end of what went wrong
+            running.kill()
+            raise
     return told
 
 
