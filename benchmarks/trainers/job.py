@@ -70,7 +70,7 @@ def parts(job: Job) -> tuple[Part, Part, Part]:
     examples = datasets.load(job.data)
     x: Floats
     if examples.kind == "images":
-        x = examples.inputs["image"].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        x = examples.inputs["image"].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
         test = np.flatnonzero(examples.parts == TEST)
         known = np.flatnonzero(examples.parts == TRAINING)
     else:
