@@ -65,6 +65,7 @@ class Opener:
         """Batches of up to `size` items."""
         self.promise = promise or Promise(1.0)
         self.size = size
+        self.most_waiting = 10_000
         self.broken = False
         self.inputs = (PLAIN,)
         self.prepare: Callable[[Engine], None] = lambda _: None
@@ -89,7 +90,7 @@ class Opener:
             give_up=engine.given_up.set,
         )  # fmt: skip
         policy = Single(profile_of([1e-6] * self.size))
-        model = ServedModel(metadata, SIGNATURE, [resident], policy, 1, self.promise, 10_000)
+        model = ServedModel(metadata, SIGNATURE, [resident], policy, 1, self.promise, self.most_waiting)
         self.models[version] = model
         return model
 

@@ -13,12 +13,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard.errors import BundleError, Expired, UnknownModel
+from steelyard.errors import BundleError, Expired, Overloaded, UnknownModel
 from steelyard.serve.canary import Reason, Terms
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
@@ -314,6 +315,21 @@ def rolling_back(repository: Repository) -> Iterator[None]:
     yield
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
+
+
+def test_what_the_canary_has_no_room_for_is_answered_by_the_old_version(opener: Opener) -> None:
+    opener.most_waiting = 1
+    with served(opener, msgspec.structs.replace(LONG, share=0.5)) as repository:
+        engine = opener.engines[2]
+        engine.go.clear()
+        ask(repository, version="2")
+        assert engine.entered.acquire(timeout=PATIENCE_S)
+        last = ask(repository, version="2")
+        assert [answer(repository) for _ in range(20)] == [1.0] * 20
+        with pytest.raises(Overloaded, match="wait already"):
+            ask(repository, version="2")
+        engine.go.set()
+        assert number(last) == 2
 
 
 def test_requests_that_wait_are_answered_by_the_old_version(opener: Opener) -> None:

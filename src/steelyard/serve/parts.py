@@ -103,8 +103,8 @@ class Asking:
             self.statistics.refused()
         else:
             self.statistics.failed(time.monotonic() - self.asked_at, expired=isinstance(error, Expired))
-        self._caller.fail(error)
         self._leave()
+        self._caller.fail(error)
 
     def withdraw(self) -> None:
         """Nobody waits any more: its items leave the queue at once, and the caller hears nothing."""

@@ -81,7 +81,7 @@ class Slot:
         """What the next request is for: while a canary runs it gets its share. Raises UnknownModel."""
         trial = self.trial
         if trial is not None and trial.split.takes():
-            return Version(self, trial.model)
+            return Version(self, trial.model, is_asked_for=False)
         return Version(self, self.current)
 
     # --- changes; `loading` is held by whoever calls, but not by a canary's thread ---------------------------------
@@ -165,10 +165,12 @@ class Slot:
 class Version:
     """One version in its place: what a request was read for is what it is asked of."""
 
-    __slots__ = ("_slot", "current")
+    __slots__ = ("_is_asked_for", "_slot", "current")
 
-    def __init__(self, slot: Slot, model: ServedModel) -> None:
+    def __init__(self, slot: Slot, model: ServedModel, is_asked_for: bool = True) -> None:
+        """`is_asked_for`: otherwise another version may answer as well."""
         self._slot = slot
+        self._is_asked_for = is_asked_for
         self.current = model
         """The version itself; after a request met it on its way out, its successor."""
 
@@ -194,15 +196,20 @@ class Version:
         return self.current.statistics
 
     def ask(self, asked: Asked, caller: Caller[Answered]) -> Asking:
-        """See `ServedModel.ask`. A request that meets a version on its way out is answered by its successor."""
+        """See `ServedModel.ask`.
+
+        A request that meets a version on its way out is answered by its successor; one that a canary has no room for
+        by the old version.
+        """
         while True:
             model = self.current
             try:
                 return model.ask(asked, caller)
             except Overloaded:
-                if not model.closed:
-                    raise
-                self.current = model.successor or self._slot.current
+                if model.closed:
+                    self.current = model.successor or self._slot.current
+                elif not self._is_asked_for:
+                    self.current = self._slot.current
                 if self.current is model:
                     raise
 
