@@ -20,6 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.errors import BundleError, Expired, Overloaded, UnknownModel
+from steelyard.protocol.guards import Guards
+from steelyard.protocol.http import Http
+from steelyard.protocol.reply import Reply
 from steelyard.serve.canary import Reason, Terms
 from steelyard.serve.opening import Options
 from steelyard.serve.repository import Repository
@@ -219,6 +222,19 @@ def test_a_request_that_meets_a_version_on_its_way_out_is_answered_by_the_other(
             one.ask(Asked({"x": np.zeros((1, 1), np.float32)}, 1), Tell(Future()))
 
 
+def test_the_answer_names_the_version_that_gave_it(opener: Opener) -> None:
+    asked = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [0]}]}'
+    with served(opener) as repository:
+        http = Http(repository, Guards())
+        pending = http.handle("POST", "/v2/models/m/versions/2/infer", {b"host": b"localhost"}, asked)
+        end(repository, "rolled_back")
+        assert not isinstance(pending, Reply)
+        answered: Future[Answered] = Future()
+        pending.start(Tell(answered))
+        told = msgspec.json.decode(pending.reply(answered.result(PATIENCE_S)).body)
+        assert (told["model_version"], told["outputs"][0]["data"]) == ("1", [1.0])
+
+
 class OnLoop(Tell):
     """A caller that waits on an event loop."""
 
@@ -381,6 +397,7 @@ def test_who_leaves_or_whose_time_is_over_after_a_hand_over_leaves_the_new_queue
 
 
 # --- whatever happens -------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module", autouse=True)
 def threads_that_take_turns_often() -> Iterator[None]:

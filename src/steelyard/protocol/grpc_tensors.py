@@ -57,14 +57,13 @@ class Wanted(NamedTuple):
 class Inference:
     """A request that is decoded and not yet answered."""
 
-    __slots__ = ("_id", "_metadata", "_served", "_version", "_wanted", "asked")
+    __slots__ = ("_id", "_metadata", "_served", "_wanted", "asked")
 
     def __init__(self, served: Served, request: pb.ModelInferRequest, left_s: float) -> None:
         """`left_s`: how long the client still waits. Raises InputError for what cannot be asked of this model."""
         _check_sizes(request)
         self._served = served
         self._metadata = served.metadata
-        self._version = served.version
         self._id = request.id
         inputs, items = _inputs(self._metadata, request)
         self.asked = _asked(inputs, items, request.parameters, left_s)
@@ -81,7 +80,7 @@ class Inference:
     def tell(self, answered: Answered, response: pb.ModelInferResponse) -> None:
         """Write the answer into the empty `response`."""
         response.model_name = self._metadata.name
-        response.model_version = self._version
+        response.model_version = self._served.version
         response.id = self._id
         response.parameters["variant"].string_param = answered.variant
         for place, classes in self._wanted:

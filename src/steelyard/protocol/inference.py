@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
 class Inference:
     """A request that is decoded and not yet answered. See `steelyard.protocol.pending.Pending`."""
 
-    __slots__ = ("_accepted", "_ask", "_id", "_metadata", "_served", "_traceparent", "_version", "_wanted", "asked")
+    __slots__ = ("_accepted", "_ask", "_id", "_metadata", "_served", "_traceparent", "_wanted", "asked")
 
     def __init__(
         self,
@@ -54,7 +54,6 @@ class Inference:
         if ask is not None:
             self._traceparent = headers.get(b"traceparent", b"").decode("latin-1")
         self._metadata = served.metadata
-        self._version = served.version
         self._accepted = headers.get(b"accept-encoding")
         encoding = headers.get(b"content-encoding")
         if encoding is not None:
@@ -94,7 +93,7 @@ class Inference:
         for wanted in self._wanted:
             outputs.append(self._output(wanted, answered.outputs[wanted.place], raws))
         head = json_body.encode(
-            InferReply(self._metadata.name, self._version, {"variant": answered.variant}, outputs, self._id)
+            InferReply(self._metadata.name, self._served.version, {"variant": answered.variant}, outputs, self._id)
         )
         if not raws:
             return self._sent(head, (JSON_TYPE,))
