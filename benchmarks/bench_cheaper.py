@@ -46,25 +46,29 @@ from steelyard.train.fitting import fit
 CASES: dict[str, dict[str, Any]] = {
     "mnist": {
         "data": {"name": "mnist"},
-        "network": {"name": "digits-conv3"},
-        "optimiser": {"name": "adam", "rate": 1e-3},
-        "training": {"epochs": 3, "batch": 64},
+        "prepare": [{"name": "standard"}],
+        "augment": [{"name": "affine", "rotate": 8, "scale": 0.08, "shift": 0.0714}],
+        "network": {"name": "digits-fast"},
+        "optimiser": {"name": "muon", "rate": 0.04, "rate-of-others": 0.01},
+        "schedule": {"name": "one-cycle", "warm-up": 0.2},
+        "training": {"epochs": 5, "batch": 256, "keep": "last"},
         "cheaper": {
-            "distil": {"network": {"name": "digits-fast"}, "epochs": 4, "rate": 3.0},
-            "prune": {"keep": 0.5, "epochs": 2, "rate": 1.0},
+            "distil": {"network": {"name": "digits-fast", "widths": [8, 16, 32, 64]}, "epochs": 8},
+            "prune": {"keep": 0.5, "epochs": 4, "rate": 0.5},
             "quantise": {"epochs": 1},
         },
     },
     "har-watch": {
         "data": {"name": "har-watch", "windows": {"steps": 100, "every": 50}},
         "prepare": [{"name": "standard"}],
-        "network": {"name": "gru", "hidden": 128},
+        "network": {"name": "gru", "hidden": 64},
         "optimiser": {"name": "adamw", "rate": 3e-3},
         "schedule": {"name": "one-cycle"},
-        "training": {"epochs": 6, "batch": 64, "clip": 1.0},
+        "augment": [{"name": "jitter"}],
+        "training": {"epochs": 8, "batch": 64, "clip": 1.0},
         "cheaper": {
-            "distil": {"network": {"name": "gru", "hidden": 48}, "epochs": 10},
-            "prune": {"keep": 0.5, "epochs": 4, "rate": 0.5},
+            "distil": {"network": {"name": "gru", "hidden": 16}, "epochs": 12},
+            "prune": {"keep": 0.5, "epochs": 8, "rate": 0.5},
         },
     },
     "credit-default": {
@@ -172,13 +176,13 @@ def _measure(job: Job, bench: Workbench, subject: ModelSubject, candidate: Candi
     try:
         quiet = bench.glance(reference, 1, 0.3).median_ms
         speed = bench.speed(candidate, quiet, EFFORT)
-        answers = [bench.answers(one, 0, subject.split.total) for one in (candidate, reference)]
+        answers, expected = (bench.answers(one, 0, subject.split.total) for one in (candidate, reference))
     except CandidateFailure as failure:
         print(f"  {candidate.id}: {failure.kind}: {failure.message}")
         return None
     evidence = Evidence(candidate_id=candidate.id, probe=Probe(build_s=0, load_s=0, memory_mb=0), speed=speed)
     standing = Standing(candidate, evidence, job.requirements, job.price, subject.split)
-    return Measured(candidate, standing.capacity, subject.judge(candidate.numerics, *answers, 0).value)
+    return Measured(candidate, standing.capacity, subject.judge(candidate.numerics, answers, expected, 0).value)
 
 
 def _of(one: Measured, files: dict[str, str]) -> str | None:

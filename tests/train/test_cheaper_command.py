@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import run_here, run_in
+from command import run_here
 
 RECIPE = """
 [data]
@@ -42,7 +42,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_it_leaves_files_that_weighing_finds_and_goes_on(place: Path) -> None:
-    done = run_in(place, "train", "small.toml", "--cheaper", "prune,quantise", "--format", "json")
+    done = run_here(place, "train", "small.toml", "--cheaper", "prune,quantise", "--format", "json")
     assert done.status == 0, done.err
     assert set(done.json["cheaper"]) == {"distilled", "pruned", "quantised"}
     assert done.json["cheaper"]["distilled"]["run"]["parameters"] < done.json["run"]["parameters"]
@@ -52,7 +52,7 @@ def test_it_leaves_files_that_weighing_finds_and_goes_on(place: Path) -> None:
     assert set(json.loads((folder / "cheaper.json").read_text())) == set(settings["variants"])
     shown = run_here(folder, "config", "--show", "--format", "json").json
     assert shown["variants"]["value"] == settings["variants"]
-    again = run_in(place, "train", "small.toml", "--cheaper", "prune")
+    again = run_here(place, "train", "small.toml", "--cheaper", "prune")
     assert again.status == 0, again.err
     assert "epoch" not in again.err, "nothing is trained twice"
     assert "distilled" in again.out

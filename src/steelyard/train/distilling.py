@@ -80,7 +80,8 @@ def _spread(targets: torch.Tensor, answers: torch.Tensor, measured: bool) -> tor
 def smaller(network: Chosen) -> Chosen:
     """The same kind of network, half as wide. Raises UsageError when it has no width that could be halved."""
     known = options(network.name)
-    chosen = {name: value for name, value in known.items() if value is not inspect.Parameter.empty} | network.options
+    chosen = {name: value for name, value in known.items() if value is not inspect.Parameter.empty}
+    chosen |= network.options
     halves = {name: _half(chosen[name]) for name in SIZES if _is_size(chosen.get(name))}
     if not halves:
         raise UsageError(

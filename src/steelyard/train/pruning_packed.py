@@ -5,13 +5,15 @@ Their parameters have gradients, by which it is told what each head, neuron and 
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import nn
 
 from steelyard.networks.recurrent import Gru, Lstm, Rnn
 from steelyard.networks.transformer import Attention, Layer, Transformer
 
-Rows = torch.Tensor
+Rows: TypeAlias = torch.Tensor
 """int64, in rising order: what stays."""
 MULTIPLE = 4
 """Neurons and units come in multiples of it; heads do not."""
