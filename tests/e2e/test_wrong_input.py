@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import Run
+from command import Run, run_here
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,22 @@ from command import Run
         (["--config", "nowhere.toml"], "no file"),
     ],
 )
-def test_a_wrong_setting(steelyard: Run, few_digits: Path, model: str, arguments: list[str], words: str) -> None:
-    ran = steelyard("weigh", model, "--data", str(few_digits), *arguments)
+def test_a_wrong_setting(tmp_path: Path, few_digits: Path, model: str, arguments: list[str], words: str) -> None:
+    ran = run_here(tmp_path, "weigh", model, "--data", str(few_digits), *arguments)
     assert ran.status == 2
     assert words in ran.err
     assert ran.out == ""
 
 
 @pytest.mark.parametrize("arguments", [["--unknown"], ["weigh", "--nope"], ["fly"]])
-def test_an_unknown_option_or_command(steelyard: Run, arguments: list[str]) -> None:
-    assert steelyard(*arguments).status == 2
+def test_an_unknown_option_or_command(tmp_path: Path, arguments: list[str]) -> None:
+    assert run_here(tmp_path, *arguments).status == 2
 
 
-def test_a_missing_model_and_missing_data(steelyard: Run, model: str) -> None:
-    assert "missing: the model file" in steelyard("weigh").err
-    assert "missing: the validation data" in steelyard("weigh", model).err
-    ran = steelyard("weigh", "nowhere.onnx", "--data", "nowhere.npz")
+def test_a_missing_model_and_missing_data(tmp_path: Path, model: str) -> None:
+    assert "missing: the model file" in run_here(tmp_path, "weigh").err
+    assert "missing: the validation data" in run_here(tmp_path, "weigh", model).err
+    ran = run_here(tmp_path, "weigh", "nowhere.onnx", "--data", "nowhere.npz")
     assert ran.status == 2
     assert "nowhere.onnx" in ran.err
 
@@ -77,42 +77,40 @@ def test_errors_are_json_for_scripts(steelyard: Run, model: str) -> None:
         ("net.keras", b"PK\x03\x04anything", "model.export"),
     ],
 )
-def test_a_file_that_is_no_model(
-    steelyard: Run, tmp_path: Path, few_digits: Path, name: str, content: bytes, words: str
-) -> None:
+def test_a_file_that_is_no_model(tmp_path: Path, few_digits: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
-    ran = steelyard("weigh", name, "--data", str(few_digits))
+    ran = run_here(tmp_path, "weigh", name, "--data", str(few_digits))
     assert ran.status == 2
     assert words in ran.err
 
 
-def test_labels_that_count_from_one(steelyard: Run, tmp_path: Path, few_digits: Path, model: str) -> None:
+def test_labels_that_count_from_one(tmp_path: Path, few_digits: Path, model: str) -> None:
     with np.load(few_digits, allow_pickle=False) as arrays:
         np.savez(tmp_path / "moved.npz", x=arrays["x"], y=arrays["y"] + 1)
-    ran = steelyard("weigh", model, "--data", "moved.npz")
+    ran = run_here(tmp_path, "weigh", model, "--data", "moved.npz")
     assert ran.status == 2
     assert "--label-offset -1" in ran.err
 
 
 def test_labels_moved_within_the_range_are_noticed_by_the_reference(
-    steelyard: Run, tmp_path: Path, few_digits: Path, model: str
+    tmp_path: Path, few_digits: Path, model: str
 ) -> None:
     with np.load(few_digits, allow_pickle=False) as arrays:
         keep = arrays["y"] < 9
         np.savez(tmp_path / "moved.npz", x=arrays["x"][keep], y=arrays["y"][keep] + 1)
-    ran = steelyard("weigh", model, "--data", "moved.npz")
+    ran = run_here(tmp_path, "weigh", model, "--data", "moved.npz")
     assert ran.status == 2
     assert "--label-offset -1" in ran.err
 
 
-def test_wrong_shapes_and_dtypes(steelyard: Run, tmp_path: Path, few_digits: Path, model: str) -> None:
+def test_wrong_shapes_and_dtypes(tmp_path: Path, few_digits: Path, model: str) -> None:
     with np.load(few_digits, allow_pickle=False) as arrays:
         np.savez(tmp_path / "flat.npz", x=arrays["x"].reshape(-1, 784), y=arrays["y"])
         np.savez(tmp_path / "bytes.npz", x=(arrays["x"] * 255).astype(np.uint8), y=arrays["y"])
         np.savez(tmp_path / "words.npz", x=arrays["x"], y=np.array(["digit"] * len(arrays["y"])))
-    assert "784" in steelyard("weigh", model, "--data", "flat.npz").err
-    assert "scale" in steelyard("weigh", model, "--data", "bytes.npz").err
-    assert "classes" in steelyard("weigh", model, "--data", "words.npz").err
+    assert "784" in run_here(tmp_path, "weigh", model, "--data", "flat.npz").err
+    assert "scale" in run_here(tmp_path, "weigh", model, "--data", "bytes.npz").err
+    assert "classes" in run_here(tmp_path, "weigh", model, "--data", "words.npz").err
 
 
 def test_a_place_that_holds_something_else_is_not_overwritten(
@@ -132,9 +130,9 @@ def test_a_work_folder_that_cannot_be_written(steelyard: Run, few_digits: Path, 
     assert "--work" in ran.err
 
 
-def test_unknown_settings_in_the_file_name_the_nearest(steelyard: Run, tmp_path: Path) -> None:
+def test_unknown_settings_in_the_file_name_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "steelyard.toml").write_text('[requirements]\nqualty = ">=0.9"\n')
-    ran = steelyard("config", "--show")
+    ran = run_here(tmp_path, "config", "--show")
     assert ran.status == 2
     assert "did you mean quality?" in ran.err
 
@@ -147,8 +145,8 @@ def test_settings_tell_their_origin(steelyard: Run, tmp_path: Path) -> None:
     assert shown["confidence"]["origin"] == "default"
 
 
-def test_decide_without_a_ledger_says_what_to_do(steelyard: Run) -> None:
-    ran = steelyard("decide", "--p95", "5ms")
+def test_decide_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:
+    ran = run_here(tmp_path, "decide", "--p95", "5ms")
     assert ran.status == 2
     assert "weigh something first" in ran.err
 
@@ -162,27 +160,25 @@ def test_decide_without_a_ledger_says_what_to_do(steelyard: Run) -> None:
         ("weekly", "poisson, gamma:VARIATION or trace:FILE"),
     ],
 )
-def test_arrivals_that_cannot_be_used_are_told_before_anything_else(
-    steelyard: Run, tmp_path: Path, arrivals: str, told: str
-) -> None:
+def test_arrivals_that_cannot_be_used_are_told_before_anything_else(tmp_path: Path, arrivals: str, told: str) -> None:
     (tmp_path / "bad.csv").write_text("time\n1\nnan\n3\n")
-    ran = steelyard("weigh", "net.onnx", "--data", "val.npz", "--p95", "5ms", "--arrivals", arrivals)
+    ran = run_here(tmp_path, "weigh", "net.onnx", "--data", "val.npz", "--p95", "5ms", "--arrivals", arrivals)
     assert ran.status == 2
     assert told in ran.err
 
 
-def test_arrivals_without_a_latency_bound_say_what_is_missing(steelyard: Run) -> None:
-    ran = steelyard("weigh", "net.onnx", "--data", "val.npz", "--arrivals", "gamma:2")
+def test_arrivals_without_a_latency_bound_say_what_is_missing(tmp_path: Path) -> None:
+    ran = run_here(tmp_path, "weigh", "net.onnx", "--data", "val.npz", "--arrivals", "gamma:2")
     assert ran.status == 2
     assert "belong to the server scenario" in ran.err
     assert "--p95" in ran.err
 
 
-def test_check_of_what_is_no_bundle(steelyard: Run, tmp_path: Path) -> None:
+def test_check_of_what_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "not a bundle" in steelyard("check", "empty").err
+    assert "not a bundle" in run_here(tmp_path, "check", "empty").err
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "plan.json").write_text('{"schema": "something/9"}')
-    ran = steelyard("check", "odd")
+    ran = run_here(tmp_path, "check", "odd")
     assert ran.status == 2
     assert "something/9" in ran.err
