@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import COMMAND, Ran, run_in
+from command import COMMAND, Ran, run_here, run_in
 from raw_server import Asked, RawServer, model_server, raw_server, response
 
 SHORT = ("--rate", "400/s", "--for", "0.5s", "--warm-up", "0s", "--connections", "8")
@@ -97,7 +97,7 @@ def test_the_highest_rate(tmp_path: Path, server: RawServer) -> None:
     ],
 )
 def test_what_a_user_can_get_wrong(tmp_path: Path, server: RawServer, arguments: tuple[str, ...], words: str) -> None:
-    ran = loaded(tmp_path, server, *arguments)
+    ran = run_here(tmp_path, "load", server.url, *arguments)
     assert ran.status == 2
     assert words in " ".join(ran.err.split())
     assert ran.out == ""

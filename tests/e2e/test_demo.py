@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from command import Ran, run_in
+from command import Ran, run_here, run_in
 from steelyard.assets import mnist_test
 
 
@@ -101,7 +101,7 @@ def test_check_fails_on_data_that_the_model_is_bad_at(place: Path, demo: Ran) ->
 
 def test_decide_answers_other_requirements_without_measuring(place: Path, plan: dict[str, Any]) -> None:
     rate = f"{2.5 * plan['capacity_per_replica']:.0f}/s"
-    decided = run_in(place, "decide", "--p95", "5ms", "--rate", rate, "--price", "0.2USD/h", "--format", "json")
+    decided = run_here(place, "decide", "--p95", "5ms", "--rate", rate, "--price", "0.2USD/h", "--format", "json")
     assert decided.status == 0, decided.err
     assert decided.json["search"]["measured"] == 0
     assert decided.json["replicas"] == 3
@@ -110,23 +110,23 @@ def test_decide_answers_other_requirements_without_measuring(place: Path, plan: 
 
 
 def test_decide_tells_that_nothing_was_searched_for_other_requirements(place: Path, demo: Ran) -> None:
-    decided = run_in(place, "decide", "--p95", "50ms", "--format", "json").json
+    decided = run_here(place, "decide", "--p95", "50ms", "--format", "json").json
     assert not decided["search"]["complete"]
     assert any("No search for these requirements came to its end" in warning for warning in decided["warnings"])
 
 
 def test_decide_on_a_bundle_keeps_its_requirements(place: Path, plan: dict[str, Any]) -> None:
-    decided = run_in(place, "decide", "demo-plan", "--format", "json")
+    decided = run_here(place, "decide", "demo-plan", "--format", "json")
     assert decided.json["requirements"] == plan["requirements"]
     assert decided.json["chosen"] == plan["chosen"]
-    other = run_in(place, "decide", "demo-plan", "--rate", "10/s", "--format", "json")
+    other = run_here(place, "decide", "demo-plan", "--rate", "10/s", "--format", "json")
     assert other.json["requirements"] == plan["requirements"] | {"rate_per_s": 10.0}
 
 
 def test_decide_answers_for_other_arrivals_without_measuring(place: Path, plan: dict[str, Any]) -> None:
     (place / "busy.csv").write_text("time,count\n" + "\n".join(f"{60 * m},{9 if m % 8 else 500}" for m in range(64)))
-    bursts = run_in(place, "decide", "demo-plan", "--arrivals", "gamma:4", "--format", "json").json
-    busy = run_in(place, "decide", "demo-plan", "--arrivals", "trace:busy.csv", "--format", "json").json
+    bursts = run_here(place, "decide", "demo-plan", "--arrivals", "gamma:4", "--format", "json").json
+    busy = run_here(place, "decide", "demo-plan", "--arrivals", "trace:busy.csv", "--format", "json").json
     for decided in (bursts, busy):
         assert decided["search"]["measured"] == 0
     # Where the machine is fast beside the bound, bursts change nothing; the busy minutes of the trace always do.
@@ -136,21 +136,21 @@ def test_decide_answers_for_other_arrivals_without_measuring(place: Path, plan: 
     assert busy["requirements"]["arrivals"]["source"] == "busy.csv"
     assert any("trace busy.csv: 64 stretches of 60 s" in warning for warning in busy["warnings"])
     (place / "busy.toml").write_text('[requirements]\np95 = "5ms"\narrivals = "trace:busy.csv"\n')
-    shown = run_in(place, "decide", "--config", "busy.toml")
+    shown = run_here(place, "decide", "--config", "busy.toml")
     assert "trace busy.csv" in shown.out
 
 
 def test_what_cannot_be_met_ends_with_3_and_says_what_would_help(place: Path, demo: Ran) -> None:
-    decided = run_in(place, "decide", "--p95", "1us", "--format", "json")
+    decided = run_here(place, "decide", "--p95", "1us", "--format", "json")
     assert decided.status == 3
     assert decided.json["status"] == "infeasible"
     assert decided.json["binding"] == ["--p95 0.001ms"]
     relaxed = decided.json["relaxations"][0]["instead"].split()
-    assert run_in(place, "decide", *relaxed, "--format", "json").status == 0
+    assert run_here(place, "decide", *relaxed, "--format", "json").status == 0
 
 
 def test_the_report_can_be_written_anew(place: Path, demo: Ran) -> None:
-    done = run_in(place, "report", "demo-plan", "--out", "again.html")
+    done = run_here(place, "report", "demo-plan", "--out", "again.html")
     assert done.status == 0
     assert (place / "again.html").stat().st_size > 50_000
 

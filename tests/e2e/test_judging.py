@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import Run, run_in
+from command import Run, run_here, run_in
 from steelyard.testing import tiny_model
 
 OWN = """
@@ -23,7 +23,7 @@ def close(answers, targets):
 def raises(answers, targets):
     return 1 / 0
 """
-SHORT = ("--within", "4s", "--format", "json")
+SHORT = ("--within", "3s", "--format", "json")
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,12 @@ def test_an_error_is_weighed_and_explained(place: Path, weigh: Run) -> None:
     assert '--quality "<=0.2": pass. mse 0.0' in told.out
     assert max(map(len, told.out.splitlines())) <= 80
     assert (
-        run_in(place, "explain", "plan", "reference", "--format", "json").json["requirements"][0]["verdict"] == "pass"
+        run_here(place, "explain", "plan", "reference", "--format", "json").json["requirements"][0]["verdict"] == "pass"
     )
-    wrong = run_in(place, "explain", "plan", "int9-dynamic.onnxruntime")
+    wrong = run_here(place, "explain", "plan", "int9-dynamic.onnxruntime")
     assert wrong.status == 2
     assert "did you mean int8-dynamic.onnxruntime" in wrong.err
-    turned = run_in(place, "decide", "plan", "--quality", ">=0.2")
+    turned = run_here(place, "decide", "plan", "--quality", ">=0.2")
     assert turned.status == 2
     assert '"<=0.2"' in turned.err
 
@@ -91,10 +91,8 @@ def test_a_metric_of_ones_own_is_measured_anew_after_an_edit(place: Path, weigh:
         (("--data", "values.npz", "--metric", "accuracy"), "mse"),
     ],
 )
-def test_a_metric_that_does_not_fit_ends_with_a_hint(
-    place: Path, weigh: Run, arguments: tuple[str, ...], says: str
-) -> None:
+def test_a_metric_that_does_not_fit_ends_with_a_hint(place: Path, arguments: tuple[str, ...], says: str) -> None:
     (place / "mine.py").write_text(OWN.format(limit=0.9))
-    ran = weigh(*arguments, "--within", "4s")
+    ran = run_here(place, "weigh", "model/tiny.onnx", *arguments, "--within", "4s")
     assert ran.status == 2
     assert says in ran.err
