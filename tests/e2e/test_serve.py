@@ -20,7 +20,7 @@ import yaml
 
 import made_networks
 from collector import collecting
-from command import Ran, run_in
+from command import Ran, run_here, run_in
 from serving_server import Running, serving
 from steelyard.protocol import inference_pb2 as pb
 
@@ -85,7 +85,7 @@ def test_the_ladder_is_served_and_the_ledger_tells_the_same(bundles: Path) -> No
     variants = [name.partition(".")[0] for name in plan["ladder"]]
     assert plan["chosen"]["id"] in plan["ladder"]
     assert set(variants) <= set(plan["artefacts"])
-    decided = json.loads(run_in(bundles, "decide", "plan", "--format", "json").out)
+    decided = json.loads(run_here(bundles, "decide", "plan", "--format", "json").out)
     assert decided["ladder"] == plan["ladder"]
     with serving(bundles, "plan") as server:
         assert server.infer("two", **some(1))["variant"] == variants[0]
@@ -217,22 +217,22 @@ def test_requests_are_traced_until_the_end(bundles: Path) -> None:
 
 def test_another_day_is_replayed(bundles: Path) -> None:
     words = ("--bundle", "plan", "--rate", "50/s", "--duration", "60s")
-    ran = run_in(bundles, "replay", "gamma:4", *words, "--format", "json")
+    ran = run_here(bundles, "replay", "gamma:4", *words, "--format", "json")
     assert ran.status == 0, ran.err
     assert ran.json["requests"] == 3000
     assert ran.json["rows"][0]["name"] == "switching"
     shown = run_in(bundles, "replay", "gamma:4", *words, COLUMNS="200")
     assert "late or refused" in shown.out
-    hopeless = run_in(bundles, "replay", "poisson", *words, "--p99.9", "0.001ms")
+    hopeless = run_here(bundles, "replay", "poisson", *words, "--p99.9", "0.001ms")
     assert hopeless.status == 3
-    wrong = run_in(bundles, "replay", "sometimes", *words)
+    wrong = run_here(bundles, "replay", "sometimes", *words)
     assert wrong.status == 2
     assert "sometimes" in wrong.err
 
 
 def test_what_is_exported_serves(bundles: Path, tmp_path: Path) -> None:
     def export(to: str) -> Ran:
-        return run_in(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / to), "--image", "registry/two:1")
+        return run_here(bundles, "export", "plan", "--to", to, "--out", str(tmp_path / to), "--image", "registry/two:1")
 
     for to in ("docker", "kserve"):
         ran = export(to)
