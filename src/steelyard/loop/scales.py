@@ -1,9 +1,11 @@
 """What a network takes to be served: its exported file, timed by the same code as `steelyard weigh` times with.
 
-Of the ways to run a file, those that change nothing in it are tried, in the engines that are made for serving, with all
-cores busy and one thread for each stream. Each batch is timed several times, in turns, and the quickest timing counts:
-whatever else the machine does only slows it. Quantising and the like come after: `steelyard weigh` finds out for a
-network of the front what it still gains.
+Of the ways to run a file, those that change nothing in it are tried, in the engines that are made for serving.
+Carefully: all batches, with all cores busy, one thread for each stream. Roughly: some batches on one stream alone, and
+all cores count as so many of it, which is about the best that they reach together, and hardly moves while the machine
+has other work to do. So a search that weighs carefully whatever looks good by a rough weighing misses little. Each
+batch is timed in several rounds until the two quickest timings agree: whatever else the machine does only slows it.
+Quantising and the like come after: `steelyard weigh` finds out for a network of the front what it still gains.
 """
 
 from __future__ import annotations
@@ -52,11 +54,14 @@ METRIC = "agreement"
 class Effort(NamedTuple):
     """How batches are timed."""
 
-    rounds: int
+    all_cores: bool
+    """Or one of them, alone."""
+    every: bool
+    """All batches, or only one item, a few, and the largest."""
     seconds: float
     """For one batch in one round."""
-    every: bool
-    """All batches, not only one item, a few, and the largest."""
+    rounds: int
+    """At most."""
 
     def batches(self, most: int) -> list[int]:
         """Which are timed."""
@@ -64,7 +69,19 @@ class Effort(NamedTuple):
 
 
 FEW = 8
-ROUGH, CAREFUL = Effort(2, 0.1, every=False), Effort(3, 0.2, every=True)
+ROUGH = Effort(all_cores=False, every=False, seconds=0.1, rounds=4)
+CAREFUL = Effort(all_cores=True, every=True, seconds=0.2, rounds=6)
+AGREE = 1.05
+"""The two quickest timings of a batch, one over the other, when they are taken for the truth."""
+
+
+Timings = dict[int, list[ServiceTime]]
+"""Batch → all its timings, the quickest first."""
+
+
+def _spread(timings: Sequence[ServiceTime]) -> float:
+    """How far apart the two quickest lie, one over the other."""
+    return timings[1].median_ms / timings[0].median_ms
 
 
 class Scales:
@@ -88,7 +105,8 @@ class Scales:
         info = self._workspace.inspect(model)
         prepared = self._workspace.prepare(self._items_beside(model), info, classes=None)
         whole = ModelSubject(info, prepared, METRIC, self.machine, patient=False)
-        subject, work = Part(whole, _ways(whole)), self._workspace
+        effort, work, ways = CAREFUL if carefully else ROUGH, self._workspace, _ways(whole)
+        subject = Part(whole, ways if effort.all_cores else [msgspec.structs.replace(way, streams=1) for way in ways])
         with Workbench(subject, work.folder, work.limits, self._stop) as bench:
             bench.until(until)
             opened = {each.id: bench.probe(each, LOOKED_AT)[0] for each in subject.candidates()}
@@ -96,32 +114,33 @@ class Scales:
             if not running:
                 failures = (probe.failure.message for probe in opened.values() if probe.failure is not None)
                 raise CandidateFailure("unsupported", f"no engine serves it: {'; '.join(failures)}")
-            best = self._best(bench, running, ROUGH)
-            if carefully:
-                best = self._best(bench, [each for each in running if each.id == best.candidate], CAREFUL)
-        return msgspec.structs.replace(best, memory_mb=opened[best.candidate].memory_mb)
-
-    def _best(self, bench: Workbench, among: Sequence[Candidate], effort: Effort) -> Serving:
-        """The candidate that serves most. They take turns, so that a busy moment is nobody's alone."""
-        asked = [(candidate, batch) for candidate in among for batch in effort.batches(candidate.max_batch)]
-        timed: dict[tuple[Candidate, int], list[ServiceTime]] = {each: [] for each in asked}
-        for _ in range(effort.rounds):
-            for candidate, batch in asked:
-                timed[candidate, batch].append(bench.glance(candidate, batch, effort.seconds))
-        found = [self._serving(each, [own for (of, _), own in timed.items() if of == each]) for each in among]
+            timed = self._timed(bench, running, effort)
+        found = [self._serving(each, timed[each], opened[each.id].memory_mb) for each in running]
         return max(found, key=lambda serving: (serving.capacity_per_s, -serving.item_ms))
 
-    def _serving(self, candidate: Candidate, timed: Sequence[Sequence[ServiceTime]]) -> Serving:
-        """`timed`: for each batch, the smallest first, all its timings."""
-        rising = [sorted(own, key=lambda one: one.median_ms) for own in timed]
-        service = tuple(own[0] for own in rising)
+    def _timed(self, bench: Workbench, among: Sequence[Candidate], effort: Effort) -> dict[Candidate, Timings]:
+        """They take turns, so that a busy moment is nobody's alone."""
+        timed: dict[Candidate, Timings] = {
+            each: {batch: [] for batch in effort.batches(each.max_batch)} for each in among
+        }
+        for number in range(effort.rounds):
+            for candidate, timings in timed.items():
+                for batch, own in timings.items():
+                    if number < 2 or _spread(own) > AGREE:
+                        own.append(bench.glance(candidate, batch, effort.seconds))
+                        own.sort(key=lambda one: one.median_ms)
+        return timed
+
+    def _serving(self, candidate: Candidate, timings: Timings, memory_mb: float) -> Serving:
+        service = tuple(own[0] for own in timings.values())
+        serves = msgspec.structs.replace(candidate, streams=max(candidate.streams, self.machine.cores))
         return Serving(
-            candidate=candidate.id,
-            capacity_per_s=capacity_of(candidate, service, self._requirements),
+            candidate=serves.id,
+            capacity_per_s=capacity_of(serves, service, self._requirements),
             item_ms=service[0].median_ms,
-            memory_mb=0.0,
+            memory_mb=memory_mb,
             service=service,
-            spread=statistics.median(own[-1].median_ms / own[0].median_ms for own in rising),
+            spread=statistics.median(_spread(own) for own in timings.values()),
         )
 
     def _items_beside(self, model: Path) -> DataSpec:

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.decision.standing import DISTURBED
 from steelyard.decision.worth import cost_of
 from steelyard.errors import CandidateFailure, InputError, Interrupted, OutOfTime, UsageError
 from steelyard.loop.finalists import FOLDER, Finalist, Finalists
@@ -47,6 +46,8 @@ RESERVED = 0.1
 MOST_FAILURES = 5
 """One after the other: then something is wrong that no other network will mend."""
 LATE = "it cannot keep the latency on this machine, so it was not trained"
+DISTURBED = 1.1
+"""Timings of one batch that lie further apart are told of."""
 PACKAGES = ("torch", "optuna", "onnxruntime", "openvino")
 
 
@@ -239,7 +240,7 @@ def _disturbed(finalists: Sequence[Finalist]) -> Iterator[str]:
         if each.serving.spread > DISTURBED:
             yield (
                 f"the machine was busy while network {each.tried.number} was weighed: its timings differ by a factor "
-                f"of {each.serving.spread:.2f}, and the quickest of them counts"
+                f"of {each.serving.spread:.2f}, and it may be faster than is told"
             )
 
 

@@ -26,7 +26,7 @@ class Serving(Record):
     memory_mb: float
     service: tuple[ServiceTime, ...]
     spread: float
-    """How far apart the timings of one batch lay, slowest over quickest: well above 1 = the machine was busy."""
+    """How far apart the two quickest timings of a batch lay, one over the other: above 1.05 = the machine was busy."""
 
     @property
     def machine_ms(self) -> float:
