@@ -8,16 +8,30 @@ from pathlib import Path
 
 import msgspec
 
-from made_up import evidence, weighing
+import made_networks
+from made_up import candidate, evidence, service, weighing
 from steelyard.bundle import BUILT, write_bundle
 from steelyard.decision import decide
 from steelyard.records.base import to_json
 from steelyard.records.candidate import Candidate
 from steelyard.records.machine import Price
 from steelyard.records.measurement import Evidence, Speed
+from steelyard.records.model import TensorInfo
 from steelyard.records.plan import Plan, SearchFigures
 from steelyard.records.requirements import Requirements
 from steelyard.records.signature import Signature
+
+TWO_INPUTS = Signature(
+    inputs=(
+        TensorInfo(name="a", dtype="float32", shape=(None, 8)),
+        TensorInfo(name="b", dtype="float32", shape=(None, 4)),
+    ),
+    outputs=(
+        TensorInfo(name="mean", dtype="float32", shape=(None, 1)),
+        TensorInfo(name="logits", dtype="float32", shape=(None, 6)),
+    ),
+)
+"""Of `made_networks.two_inputs`."""
 
 
 def plan_of(found: Mapping[Candidate, Evidence], signature: Signature, requirements: Requirements) -> Plan:
@@ -30,7 +44,11 @@ def plan_of(found: Mapping[Candidate, Evidence], signature: Signature, requireme
 
 
 def bundle_of(plan: Plan, model: Path, into: Path) -> Path:
-    """The plan with this file for all of its variants, in the folder `into`, whose older bundle it replaces."""
+    """The plan with this file for all of its variants, in the folder `into`, whose older bundle it replaces.
+
+    The model is called after the file.
+    """
+    plan = msgspec.structs.replace(plan, subject=msgspec.structs.replace(plan.subject, model=model.name))
     built = into.with_name(f"{into.name}-built")
     built.mkdir(exist_ok=True)
     shutil.copy(model, built / "model.onnx")
@@ -43,3 +61,10 @@ def alone(candidate: Candidate, speed: Speed, signature: Signature, model: Path,
     """A bundle of one candidate, to which nothing is promised."""
     found = {candidate: evidence(candidate, speed)}
     return bundle_of(plan_of(found, signature, Requirements(quality_drop=0.02)), model, into)
+
+
+def two_inputs(folder: Path) -> Path:
+    """The bundle `plan` of the network two.onnx as it is, with two workers; nothing is promised."""
+    model = made_networks.two_inputs(folder / "two.onnx")
+    one = candidate("original", "onnxruntime", threads=1, streams=2)
+    return alone(one, service(0.05, 0.01), TWO_INPUTS, model, folder / "plan")

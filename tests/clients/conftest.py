@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-import made_networks
-from command import run_in
+import made_bundles
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv" / "clients"
@@ -50,14 +48,7 @@ def asking(clients: Path) -> Asking:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the bundle `plan`: the model `made_networks.two_inputs` as it is."""
     folder = tmp_path_factory.mktemp("bundle")
-    made_networks.two_inputs(folder / "two.onnx")
-    a, b = made_networks.normal(300, 8), made_networks.normal(300, 4, seed=1)
-    labels = a @ made_networks.normal(8, 6) + b @ made_networks.normal(4, 6, seed=1)
-    np.savez(folder / "two.npz", a=a, b=b, labels=labels)
-    words = ("--data", "two.npz", "--metric", "cosine", "--output", "logits", "--scenario", "single")
-    ran = run_in(folder, "weigh", "two.onnx", *words, "--priority", "quality", "--within", "1s", "--out", "plan")
-    assert ran.status == 0, ran.err
-    assert json.loads((folder / "plan" / "plan.json").read_text())["chosen"]["variant"] == "original"
+    made_bundles.two_inputs(folder)
     return folder
 
 

@@ -17,8 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-import made_networks
-from command import run_in
+import made_bundles
 from serving_here import Connection, serving_here
 from serving_server import Running, serving
 from steelyard.protocol.guards import Guards
@@ -38,13 +37,7 @@ CANARY = ("--canary", "50%", "--canary-for", "1s", "--canary-tolerance", "20%")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the bundle `plan` of the model two.onnx, without a promised latency."""
     folder = tmp_path_factory.mktemp("canary")
-    made_networks.two_inputs(folder / "two.onnx")
-    a, b = made_networks.normal(300, 8), made_networks.normal(300, 4, seed=1)
-    logits = a @ made_networks.normal(8, 6) + b @ made_networks.normal(4, 6, seed=1)
-    np.savez(folder / "two.npz", a=a, b=b, labels=logits)
-    words = ("--data", "two.npz", "--metric", "cosine", "--output", "logits", "--within", "2s", "--out", "plan")
-    ran = run_in(folder, "weigh", "two.onnx", *words, "--format", "json")
-    assert ran.status == 0, ran.err
+    made_bundles.two_inputs(folder)
     return folder
 
 

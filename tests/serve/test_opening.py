@@ -13,10 +13,8 @@ import made_bundles
 import made_networks
 from made_up import candidate, evidence, service
 from steelyard.errors import BundleError
-from steelyard.records.model import TensorInfo
 from steelyard.records.plan import Plan
 from steelyard.records.requirements import Latency, Requirements
-from steelyard.records.signature import Signature
 from steelyard.scheduling import Single
 from steelyard.serve import opening
 from steelyard.serve.opening import Options, open_model
@@ -29,16 +27,6 @@ ORIGINAL, MIDDLE, FAST = (
 )
 LADDER = ["original", "middle", "fast"]
 PROMISED = Requirements(quality_drop=0.02, scenario="server", latency=Latency(percentile=95, bound_ms=60))
-SIGNATURE = Signature(
-    inputs=(
-        TensorInfo(name="a", dtype="float32", shape=(None, 8)),
-        TensorInfo(name="b", dtype="float32", shape=(None, 4)),
-    ),
-    outputs=(
-        TensorInfo(name="mean", dtype="float32", shape=(None, 1)),
-        TensorInfo(name="logits", dtype="float32", shape=(None, 6)),
-    ),
-)
 
 
 def a_plan(requirements: Requirements = PROMISED, memory_mb: float = 100) -> Plan:
@@ -48,7 +36,7 @@ def a_plan(requirements: Requirements = PROMISED, memory_mb: float = 100) -> Pla
         MIDDLE: evidence(MIDDLE, service(2, 4), worse=0.001),
         FAST: evidence(FAST, service(1, 2), worse=0.004),
     }
-    return made_bundles.plan_of(found, SIGNATURE, requirements)
+    return made_bundles.plan_of(found, made_bundles.TWO_INPUTS, requirements)
 
 
 def bundled(plan: Plan, folder: Path) -> Path:
