@@ -73,7 +73,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_leaves_no_orphan(
     assert not workers(running.pid)
     kept = measured(tmp_path)
     assert kept >= 3
-    resumed = steelyard(*weigh(model, few_digits, "--format", "json"))
+    resumed = steelyard(*weigh(model, few_digits, "--within", "3s", "--format", "json"))
     assert resumed.status == 0, resumed.err
     assert resumed.json["search"]["resumed"] >= kept - 1
 
@@ -97,7 +97,7 @@ def test_killed_it_leaves_no_orphan_and_goes_on(tmp_path: Path, few_digits: Path
     running.communicate()
     until(lambda: not workers(running.pid))
     kept = measured(tmp_path)
-    resumed = steelyard(*weigh(model, few_digits, "--format", "json"))
+    resumed = steelyard(*weigh(model, few_digits, "--within", "3s", "--format", "json"))
     assert resumed.status == 0, resumed.err
     assert resumed.json["search"]["resumed"] >= kept - 1
     assert not list((tmp_path / ".steelyard").glob("scratch-*")), "what the killed run left was swept"
@@ -145,7 +145,7 @@ def test_a_full_disk_loses_nothing(
     assert list(small_disk.iterdir()) == [], "nothing half-written stays"
     kept = measured(tmp_path)
     assert kept >= 3
-    again = steelyard(*weigh(model, few_digits, "--out", "plan", "--format", "json"))
+    again = steelyard(*weigh(model, few_digits, "--out", "plan", "--within", "3s", "--format", "json"))
     assert again.status == 0
     assert again.json["search"]["resumed"] >= kept - 1
 
