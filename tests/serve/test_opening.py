@@ -13,6 +13,7 @@ import made_bundles
 import made_networks
 from made_up import candidate, evidence, service
 from steelyard.errors import BundleError
+from steelyard.records.machine import Price
 from steelyard.records.plan import Plan
 from steelyard.records.requirements import Latency, Requirements
 from steelyard.scheduling import Single
@@ -63,6 +64,7 @@ def test_the_whole_ladder_is_ready(tmp_path: Path) -> None:
         assert [rung.name for rung in model.policy.ladder.rungs] == LADDER
         assert [one.quality for one in model.residents] == [rung.quality for rung in model.policy.ladder.rungs]
         assert model.workers == 2
+        assert (model.promise.percentile, model.promise.currency) == (95, Price().currency)
 
 
 def test_the_chosen_one_alone_takes_all_that_come(tmp_path: Path) -> None:

@@ -102,6 +102,14 @@ def test_without_requests_or_promises_nothing_is_made_up(made: Made) -> None:
     unpromised.close()
 
 
+def test_costs_are_told_in_the_currency_of_the_plan() -> None:
+    made = Made(promise=Promise(0.05, 95, currency="EUR"))
+    made.batch(0, [0.01])
+    made.second()
+    assert tiles(text(made))["Cost per thousand"] == "4.00 EUR, over a minute"
+    made.close()
+
+
 def test_every_choice_is_told_with_its_reason(made: Made) -> None:
     made.batch(2, [0.01] * 3, f"9 wait: {HOSTILE}")
     made.batch(0, [0.01], "")

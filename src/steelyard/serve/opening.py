@@ -190,7 +190,8 @@ def promise_of(plan: Plan) -> Promise:
     latency = plan.requirements.latency
     bound_s = math.inf if latency is None else latency.bound_ms / 1000
     lower_is_better = plan.reference.quality.lower_is_better
-    return Promise(bound_s, None if latency is None else latency.percentile, lower_is_better)
+    percentile = None if latency is None else latency.percentile
+    return Promise(bound_s, percentile, lower_is_better, plan.price.currency)
 
 
 def metadata_of(name: str, version: int, chosen: Figures, signature: Signature) -> Metadata:

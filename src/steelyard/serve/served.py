@@ -68,6 +68,8 @@ class Promise:
     """So many in a hundred of them."""
     lower_is_better: bool = False
     """The metric is an error."""
+    currency: str = ""
+    """Of what requests cost."""
 
 
 class ServedModel:
@@ -243,11 +245,7 @@ class ServedModel:
         self.residents[choice.rung].revive(worker)
 
     def warm_up(self, item: Mapping[str, Array]) -> None:
-        """Run every rung on every worker, with one item and with growing batches of it, so that nobody waits for it.
-
-        Engines prepare for each new size when they first see it. Raises CandidateFailure when one cannot run, or
-        answers NaN.
-        """
+        """See `steelyard.serve.warming`: nobody waits for what engines do when they first see a size."""
         warm_up(self.residents, self.workers, self._assembly, item)
 
     def hand_over(self, successor: ServedModel) -> None:

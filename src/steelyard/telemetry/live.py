@@ -154,7 +154,7 @@ def tiles(models: Sequence[ServedModel], points: Sequence[Point]) -> tuple[Tile,
             value=figures.significant(minute.quality),
             note=f"best {figures.significant(best_quality(model))}, over a minute",
         ),
-        Tile(label="Cost per thousand", value=figures.significant(minute.cost), note="over a minute"),
+        _cost_tile(model, minute.cost),
         Tile(
             label="Waiting",
             value=f"{sum(each.waiting for each in models):,}",
@@ -182,6 +182,11 @@ def _late_tile(model: ServedModel, ratio: float | None) -> Tile:
     broken = None if ratio is None or allowed is None else ratio > allowed
     unit = "" if ratio is None else "%"
     return Tile(label="Late or lost", value=figures.percent(ratio), unit=unit, note=note, broken=broken)
+
+
+def _cost_tile(model: ServedModel, cost: float | None) -> Tile:
+    note = ", ".join(filter(None, (model.promise.currency, "over a minute")))
+    return Tile(label="Cost per thousand", value=figures.significant(cost), note=note)
 
 
 def best_quality(model: ServedModel) -> float:
