@@ -91,7 +91,7 @@ def test_what_is_drawn_lies_in_the_space_and_makes_a_recipe() -> None:
 
 
 def test_a_point_is_told_in_a_line() -> None:
-    point = {"network": {"name": "resnet", "width": 16}, "optimiser.rate": 0.00316, "training.batch": 32}
+    point = {"optimiser.rate": 0.00316, "training.batch": 32, "network": {"name": "resnet", "width": 16}}
     assert told(point) == "resnet, width 16, rate 0.00316, batch 32"
     assert told({"network.name": "mlp", "network.hidden": [64, 64]}) == "mlp, hidden [64, 64]"
 

@@ -227,8 +227,9 @@ def _product(sizes: Sequence[int | None]) -> int | None:
 
 
 def told(settings: Mapping[str, Any]) -> str:
-    """A point in a line, for people: `resnet, width 16, rate 0.00316`."""
-    return ", ".join(_told(path, value) for path, value in settings.items())
+    """A point in a line, for people, tables first: `resnet, width 16, rate 0.00316`."""
+    ordered = sorted(settings.items(), key=lambda setting: not isinstance(setting[1], dict))
+    return ", ".join(_told(path, value) for path, value in ordered)
 
 
 def _told(path: str, value: Any) -> str:
