@@ -55,7 +55,8 @@ def people(items: int = 200) -> Examples:
     job = ["xy"[n] for n in rng.integers(0, 2, items)]
     age = np.where(rng.random(items) < 0.1, np.nan, rng.normal(40, 9, items))
     wanted = [int((t is None) != (j == "x")) for t, j in zip(town, job, strict=True)]
-    return columns(wanted, town=town, age=age, table=job, output=job, **{"in, come": np.arange(items)})
+    found = columns(wanted, town=town, age=age, table=job, output=job)
+    return found.with_inputs({**found.inputs, "in, come": np.arange(items)})
 
 
 def test_words_go_in_as_words(tmp_path: Path) -> None:

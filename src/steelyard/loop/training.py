@@ -82,7 +82,7 @@ def judged_part(trained: Any) -> str:
 def finish(trained: Any, out: Path, explain: bool = False) -> Evaluation:
     """Judge a `Trained` on its test, export it into `out` and report on it. Raises whatever `export` raises."""
     export = found("steelyard.train.export:export")
-    evaluation = trained.evaluate(judged_part(trained))
+    evaluation: Evaluation = trained.evaluate(judged_part(trained))
     with _room(out):
         export(trained, out, evaluation)
     looks = looked_at(explained(trained, evaluation), trained.part(evaluation.part).inputs) if explain else None

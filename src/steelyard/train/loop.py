@@ -27,6 +27,7 @@ from steelyard.train import checkpoint, luck
 from steelyard.train.items import Items
 from steelyard.train.order import Order
 from steelyard.train.progress import Nobody, Watch
+from steelyard.train.room import room_for
 from steelyard.train.stepping import Augment, Lasting, Stepper
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ class Loop:
         self._average = None if task.terms.average is None else WeightAverage(task.network, task.terms.average)
         self._best: dict[str, Any] = {}
         self._saved = time.monotonic()
-
         self._counted = time.monotonic(), time.process_time()
+
     def run(self) -> Learnt:
         """Train until the epochs are over, or it was better to stop; go on from the checkpoint if there is one.
 
@@ -158,7 +159,8 @@ class Loop:
             batch = task.augment(batch, luck.generator_of(*place, self._fabric.global_rank))
         schedules.set_rate(task.optimiser, task.schedule((course.epoch + done) / task.terms.epochs))
         try:
-            loss = task.stepper.step(batch)
+            with room_for(len(share)):
+                loss = task.stepper.step(batch)
         except Diverged as error:
             where = f"epoch {course.epoch + 1}, step {course.step + 1} (items {_some(share)})"
             raise Diverged(f"{error.message} in {where}", error.hint) from None
@@ -234,8 +236,6 @@ class Loop:
         if time.monotonic() - self._saved >= SAVE_EVERY_S:
             self._save()
 
-    def _save(self) -> None:
-        self._saved = time.monotonic()
     def _count_time(self) -> None:
         """Since it was last counted. Not at each step: that is a system call."""
         now, cpu = time.monotonic(), time.process_time()
@@ -243,9 +243,11 @@ class Loop:
         self._course.cpu_seconds += cpu - self._counted[1]
         self._counted = now, cpu
 
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        self._count_time()
         place = self._task.checkpoint
         if place is None or not self._fabric.is_global_zero:
-        self._count_time()
             return
         course = {name: value for name, value in vars(self._course).items() if name != "epochs"}
         state = {
