@@ -12,7 +12,7 @@ import pytest
 
 from serving import FakeModel, FakeRepository
 from serving_here import PATIENCE_S, everything, raw_connection, serving_here
-from steelyard.protocol.connections import MOST_HEAD
+from steelyard.protocol.connection import MOST_HEAD
 from steelyard.protocol.guards import Guards
 from steelyard.protocol.http import Http
 
