@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster that were started for weighing; how to reach one. Only this and `ray_training.py` know Ray.
+"""The nodes of a Ray cluster that were started for weighing. Nobody else knows Ray but `ray_training.py`.
 
 A node takes part when it has the custom resource `steelyard`; one search holds all of it and all of the node's
 processors, so that nothing else that Ray schedules disturbs a measurement. Through Ray go bytes and plain values.
