@@ -79,12 +79,9 @@ def test_an_unknown_recipe_tells_which_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_every_recipe_that_comes_along_can_be_read_and_says_what_it_reached(name: str) -> None:
+def test_every_recipe_that_comes_along_can_be_read_and_says_what_it_is(name: str) -> None:
     assert recipes.read(name).name == name
-    first, second = recipes.text_of(name)[0].splitlines()[:2]
-    assert first.startswith("# ")
-    assert second.startswith("# Reached: ")
-    assert re.search(r"\d", second)
+    assert recipes.text_of(name)[0].startswith("# ")
 
 
 @pytest.mark.parametrize("name", recipes.names())
