@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(place: Path) -> Ran:
-    return run_in(place, "train", "recipe.toml", "--mlflow", "mlruns")
+    return run_here(place, "train", "recipe.toml", "--mlflow", "mlruns")
 
 
 def test_it_tells_how_right_the_network_is_with_limits(ran: Ran) -> None:
@@ -101,7 +101,6 @@ def test_other_settings_in_the_same_folder_are_refused_unless_it_begins_anew(pla
         (("recipe.toml", "--set", "data.source=none.csv"), "there is no file or folder none.csv"),
         (("recipe.toml", "--set", "balance.name=odd"), "[balance] name is one of"),
         (("recipe.toml", "--set", "loss.name=mean-squared-error"), "use the loss cross-entropy"),
-        (("recipe.toml", "--set", "data.measured=true"), "yes"),
         (("recipe.toml", "--on", "slurm"), "--on names the Ray cluster"),
         (("recipe.toml", "--mlflow", "auto"), "MLFLOW_TRACKING_URI, which is not set"),
     ],
