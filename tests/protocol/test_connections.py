@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,10 @@ def infer(number: int, *more: bytes) -> bytes:
     return b"\r\n".join((*lines, b"", body))
 
 
-def replies(connection: socket.socket, most: int = 10**6) -> list[tuple[int, dict[str, object]]]:
+def replies(connection: socket.socket, most: int = 10**6) -> list[tuple[int, dict[str, Any]]]:
     """Status and body of each, until the server hangs up or so many came."""
-    file, found = connection.makefile("rb"), []
+    file = connection.makefile("rb")
+    found: list[tuple[int, dict[str, Any]]] = []
     while len(found) < most and (line := file.readline()):
         length = 0
         while (header := file.readline()) not in (b"\r\n", b""):
