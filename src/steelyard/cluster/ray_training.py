@@ -9,6 +9,7 @@ checkpoint with those that are left.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import threading
 import time
@@ -35,6 +36,8 @@ from steelyard.train.progress import Nobody
 
 ATTEMPTS = 4
 LOOK_EVERY_S = 0.2
+START_S = "30"
+"""When processes have not started by then, nodes have gone or are busy: the next attempt counts them again."""
 
 
 def fit_on_ray(
@@ -107,9 +110,11 @@ def check_nodes(ray: Any) -> list[dict[str, float]]:
 
 
 def _trainer(ray: Any, desk: Any, scratch: str) -> Any:
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", START_S)
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    failures = FailureConfig(max_failures=0, controller_failure_limit=0)
     nodes = check_nodes(ray)
     gpus = int(min(node.get("GPU", 0) for node in nodes))
     each = max(gpus, 1)
@@ -123,7 +128,7 @@ def _trainer(ray: Any, desk: Any, scratch: str) -> Any:
             resources_per_worker=resources,
             placement_strategy="SPREAD",
         ),
-        run_config=RunConfig(storage_path=scratch, failure_config=FailureConfig(max_failures=0)),
+        run_config=RunConfig(storage_path=scratch, failure_config=failures),
     )
 
 
