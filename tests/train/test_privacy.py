@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import torch
 from opacus.accountants import RDPAccountant
 
+from command import run_in
 from steelyard.errors import Interrupted, UsageError
 from steelyard.networks import ImageShape, losses, make
 from steelyard.records.recipe import Chosen, Privacy, Recipe
@@ -212,3 +215,37 @@ def test_what_would_break_the_guarantee_is_refused(change: dict[str, Any], told:
 def test_settings_that_make_no_sense_are_refused(words: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=r"\[privacy\]"):
         Privacy(**words)
+
+
+RECIPE = """
+[data]
+source = "rows.csv"
+target = "y"
+[network]
+name = "mlp"
+width = 16
+[training]
+epochs = 3
+[privacy]
+epsilon = 8
+"""
+
+
+def test_what_was_spent_and_what_it_cost_is_told_everywhere(tmp_path: Path) -> None:
+    rows = "\n".join(f"{x:.3f},{'yes' if x > 0 else 'no'}" for x in np.random.default_rng(0).normal(size=400))
+    (tmp_path / "rows.csv").write_text(f"x,y\n{rows}\n")
+    (tmp_path / "r.toml").write_text(RECIPE)
+    ran = run_in(tmp_path, "train", "r.toml", "--compare-privacy")
+    assert ran.status == 0, ran.err
+    spent = json.loads((tmp_path / "r-model" / "run.json").read_text())["privacy"]
+    told = f"ε = {spent['epsilon']:.2f}"
+    plain = f"without privacy: {spent['cost']['plain']['value']:.4f}"
+    files = [(tmp_path / "r-model" / name).read_text() for name in ("README.md", "report.html")]
+    places = [re.sub(r"\s+", " ", ran.out), *files]
+    assert all(told in each and plain in each for each in places)
+    assert [each.name for each in (tmp_path / "r-model-without-privacy").iterdir()] == [CHECKPOINT]
+    (tmp_path / "plain.toml").write_text(RECIPE.partition("[privacy]")[0])
+    refused = run_in(tmp_path, "train", "plain.toml", "--compare-privacy")
+    assert refused.status == 2
+    assert "the recipe is not private" in refused.err
+    assert not (tmp_path / "plain-model").exists()

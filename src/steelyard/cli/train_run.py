@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from steelyard import datasets, numbers
-from steelyard.cli import cheaper_run
+from steelyard.cli import cheaper_run, generate_run
 from steelyard.cli.progress import error_console, stoppable
 from steelyard.cli.settings import collect
 from steelyard.errors import UsageError
@@ -29,6 +29,7 @@ from steelyard.records.evaluation import Evaluation
 from steelyard.records.training import Epoch
 from steelyard.train import recipes
 from steelyard.train.card import told_privacy
+from steelyard.train.pairs import PAIRS
 
 
 class Bar:
@@ -89,6 +90,10 @@ def train(
     folder = out or Path(f"{made.name}-model")
     console = error_console()
     form = form if training.is_leading() else "quiet"
+    if made.network.name in PAIRS:
+        generate_run.refuse({"weigh": weigh is not None, "cheaper": ways} | places | trust)
+        generate_run.train(made, folder, fresh, lambda epochs: _watched(console, epochs, form), form)
+        return
     words = collect(places, None).words
     forms = cheaper_run.wanted(recipe, changes_of(change, seed), ways, words.get("on"))
     if fresh:
@@ -198,6 +203,8 @@ def tell_what_there_is(form: str) -> None:
         table.add_row("data", name, datasets.describe(name).about)
     for spec in NETWORKS.values():
         table.add_row("network", spec.name, spec.summary)
+    for name in PAIRS:
+        table.add_row("pair", name, "an adversarial pair that learns to make pictures")
     console = Console()
     console.print(table)
     console.print("Begin with one: steelyard train NAME --show > recipe.toml")

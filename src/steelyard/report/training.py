@@ -13,7 +13,7 @@ from steelyard import numbers
 from steelyard.records.base import Record
 from steelyard.records.engine import Array
 from steelyard.records.evaluation import Evaluation, Interval
-from steelyard.records.training import Epoch, Run
+from steelyard.records.training import Run
 from steelyard.report.looking import Looks
 from steelyard.report.page import templates
 from steelyard.train.card import told_privacy
@@ -116,20 +116,21 @@ def charts(run: Run) -> Iterator[Chart]:
     if len(run.epochs) < 2:
         return
     losses: Curves = {"training": [e.loss for e in run.epochs], "validation": [e.validation_loss for e in run.epochs]}
-    yield _chart("loss", run.epochs, losses)
+    yield chart("loss", len(run.epochs), losses)
     judged: Curves = {"validation": [e.validation for e in run.epochs]}
     if judged["validation"][0] is not None:
-        yield _chart(run.metric, run.epochs, judged)
+        yield chart(run.metric, len(run.epochs), judged)
 
 
-def _chart(title: str, epochs: tuple[Epoch, ...], curves: Curves) -> Chart:
+def chart(title: str, epochs: int, curves: Curves) -> Chart:
+    """Up to two curves over so many epochs, two or more."""
     known = {name: [v for v in values if v is not None] for name, values in curves.items()}
     known = {name: values for name, values in known.items() if values}
     lowest, highest = min(map(min, known.values())), max(map(max, known.values()))
     span = (highest - lowest) or 1.0
 
     def place(number: int, value: float) -> str:
-        x = MARGIN + (WIDTH - MARGIN - 8) * number / (len(epochs) - 1)
+        x = MARGIN + (WIDTH - MARGIN - 8) * number / (epochs - 1)
         return f"{x:.1f} {_height((value - lowest) / span):.1f}"
 
     lines = tuple(
@@ -138,7 +139,7 @@ def _chart(title: str, epochs: tuple[Epoch, ...], curves: Curves) -> Chart:
     )
     ticks = tuple((_height(share), numbers.significant(lowest + share * span)) for share in (0.0, 0.5, 1.0))
     ends = ", ".join(f"{name} {numbers.significant(v[0])} to {numbers.significant(v[-1])}" for name, v in known.items())
-    return Chart(title=title, lines=lines, ticks=ticks, text=f"{title} from epoch 1 to {len(epochs)}: {ends}")
+    return Chart(title=title, lines=lines, ticks=ticks, text=f"{title} from epoch 1 to {epochs}: {ends}")
 
 
 def _height(share: float) -> float:

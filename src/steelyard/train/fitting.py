@@ -114,10 +114,9 @@ def task_of(
     check_room(network, training, terms.batch, loss)
     wrapped, fabric_optimiser = fabric.setup(torch.compile(network) if terms.compile else network, optimiser)
     stepper: Stepper = PlainStepper(fabric, wrapped, aim or loss, fabric_optimiser, terms.clip)
-    order, account = order_of(recipe.balance, data, terms.batch), None
+    order, beside = order_of(recipe.balance, data, terms.batch), None
     if recipe.privacy is not None:
-        account = _private().open_account(recipe, len(data.training), fabric.world_size, network)
-        stepper, order = _private().PrivateStepper(network, loss, optimiser, account), account.order
+        stepper, order, beside = _private().begin(recipe, len(data.training), fabric, network, loss, optimiser)
     device = fabric.device
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +135,7 @@ def task_of(
         identity=digest(recipe, data.told.sha256),
         augment=augment_of(recipe, len(data.told.classes)),
         watch=watch,
-        beside=account,
+        beside=beside,
         checkpoint=None if folder is None else folder / CHECKPOINT,
         stop=stop,
     )

@@ -85,13 +85,6 @@ def told_of(recipe: Recipe, network: nn.Module) -> tuple[str, ...]:
     return tuple(sentence for sentence, is_so in found.items() if is_so)
 
 
-def open_account(recipe: Recipe, items: int, processes: int, network: nn.Module) -> Account:
-    """Of a private run with so many training items. Raises UsageError where the guarantee cannot be given."""
-    terms, training = recipe.privacy or Privacy(), recipe.training
-    check(recipe, processes)
-    return Account(terms, items, training.batch, training.epochs, told_of(recipe, network))
-
-
 class Account:
     """What has been spent, and what it hangs on: see `steelyard.train.stepping.Lasting`."""
 

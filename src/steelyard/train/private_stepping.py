@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import TYPE_CHECKING
 
 import torch
 from opacus import GradSampleModule
@@ -12,17 +13,37 @@ from torch import nn
 
 from steelyard.errors import Diverged, UsageError
 from steelyard.networks.losses import Loss
+from steelyard.records.recipe import Privacy, Recipe
 from steelyard.train.items import Items
-from steelyard.train.privacy import Account, open_account, without_batch_norm
+from steelyard.train.order import Order
+from steelyard.train.privacy import Account, check, told_of, without_batch_norm
 from steelyard.train.stepping import what_to_try
 from steelyard.train.twins import twin
 
-__all__ = ["PrivateStepper", "open_account", "without_batch_norm"]
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["PrivateStepper", "begin", "without_batch_norm"]
 
 AT_ONCE_BYTES = 2**28
 """Memory for the gradients of single items; larger batches go through in parts."""
 AT_ONCE = 256
 """Items at once, at most."""
+
+
+def begin(
+    recipe: Recipe, items: int, fabric: Fabric, network: nn.Module, loss: Loss, optimiser: torch.optim.Optimizer
+) -> tuple[PrivateStepper, Order, Account]:
+    """What takes the place of plain steps in plain order, for so many training items; and the account of it.
+
+    Raises UsageError where the guarantee cannot be given.
+    """
+    check(recipe, fabric.world_size)
+    training = recipe.training
+    account = Account(
+        recipe.privacy or Privacy(), items, training.batch, training.epochs, told_of(recipe, network)
+    )  # fmt: skip
+    return PrivateStepper(network, loss, optimiser, account), account.order, account
 
 
 class PrivateStepper:
