@@ -44,7 +44,7 @@ def train_pair(
             (folder / place).unlink()
     pair = fit_pair(recipe, folder=out, watch=watch, stop=stop)
     judge = judge_for(pair, folder=out / JUDGE, stop=stop)
-    run = msgspec.structs.replace(pair.run, judged=judged(pair, judge))
+    run: PairRun = msgspec.structs.replace(pair.run, judged=judged(pair, judge))
     export(pair, out)
     (out / RUN).write_bytes(to_json(run, indent=2))
     (out / CARD).write_text(card(run), encoding="utf-8")

@@ -119,7 +119,7 @@ def coloured(added: Array, gray: Array) -> Array:
     strength = np.clip(np.abs(added) / (float(np.percentile(np.abs(added), SHARPEST)) or 1.0), 0, 1)[..., None]
     colour = np.where((added > 0)[..., None], np.array(ADDS, np.float64), np.array(TAKES, np.float64))
     faint = 255 - 60 * np.repeat(gray[..., None], 3, -1)
-    return faint * (1 - strength) + colour * strength
+    return np.asarray(faint * (1 - strength) + colour * strength)
 
 
 def _strips(item: Explained, names: tuple[str, ...], values: Array) -> Iterator[Strip]:
@@ -140,7 +140,7 @@ def coloured_line(strength: Array) -> Array:
     """[1, steps, 3], 0 to 255, of strengths from -1 to 1."""
     share = np.clip(np.abs(strength), 0, 1)[None, :, None]
     colour = np.where((strength > 0)[None, :, None], np.array(ADDS, np.float64), np.array(TAKES, np.float64))
-    return 255 * (1 - 0.8 * share) + colour * 0.8 * share
+    return np.asarray(255 * (1 - 0.8 * share) + colour * 0.8 * share)
 
 
 def _words(item: Explained) -> Iterator[Bar]:

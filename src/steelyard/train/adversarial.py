@@ -243,8 +243,9 @@ class PairLoop:
             return
         state = checkpoint.read(self._place)
         checkpoint.check_identity(state, self._identity, self._place)
-        for network, kept in zip((self.generator, self.discriminator), state["networks"], strict=True):
-            network.load_state_dict(kept)
+        of_generator, of_discriminator = state["networks"]
+        self.generator.load_state_dict(of_generator)
+        self.discriminator.load_state_dict(of_discriminator)
         for optimiser, kept in zip(self._optimisers, state["optimisers"], strict=True):
             checkpoint.restore(optimiser, kept)
         if self._average is not None:

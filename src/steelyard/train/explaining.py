@@ -191,7 +191,10 @@ def _tokens(prepared: Examples, trained: Trained) -> list[tuple[str, ...]]:
     tokenizer = Tokenizer.from_str(step.tokenizer)
     mask = prepared.inputs.get("attention_mask", np.ones_like(prepared.inputs[IDS]))
     return [
-        tuple(tokenizer.id_to_token(int(token)) if is_text else "" for token, is_text in zip(ids, counts, strict=True))
+        tuple(
+            (tokenizer.id_to_token(int(token)) or "") if is_text else ""
+            for token, is_text in zip(ids, counts, strict=True)
+        )
         for ids, counts in zip(prepared.inputs[IDS], mask, strict=True)
     ]
 
