@@ -12,7 +12,7 @@ import msgspec
 from steelyard.loop.scales import Scales
 from steelyard.loop.training import REPORT, finish
 from steelyard.loop.trials import Trials, Watch, write_whole
-from steelyard.records.base import from_json, to_json
+from steelyard.records.base import digest, from_json, to_json
 from steelyard.records.evaluation import Evaluation
 from steelyard.records.searching import Serving, Tried
 from steelyard.train.contest import front
@@ -40,8 +40,8 @@ class Finalists:
         self._scales = scales
         self._out = out
         self._watch = watch
-        self.again: dict[int, Serving] = {}
-        """By number, what was weighed as it was trained: the front, and who was on it for a while."""
+        self._again: dict[Serving | None, Serving] = {}
+        """By the rough weighing, which networks alike share, the careful one of a network as it was trained."""
 
     def settled(self, finished: Mapping[int, Tried]) -> list[Finalist]:
         """The front, the cheapest first, each in a folder of its own; folders of those that left it are removed.
@@ -50,16 +50,16 @@ class Finalists:
         """
         while True:
             chosen = front({number: self._place(tried) for number, tried in finished.items()})
-            fresh = [number for number in chosen if number not in self.again]
+            fresh = [finished[number] for number in chosen if finished[number].serving not in self._again]
             if not fresh:
                 break
-            self.again |= {number: self._weighed(finished[number]) for number in fresh}
+            self._again |= {one.serving: self._weighed(one) for one in fresh}
         self._remove_others(finished, chosen)
         return [self._finalist(finished[number]) for number in chosen]
 
     def as_weighed(self, tried: Tried) -> Tried:
-        """With what was measured of it last."""
-        return msgspec.structs.replace(tried, serving=self.again.get(tried.number, tried.serving))
+        """With what was measured last, of it or of one that differs only in how it was trained."""
+        return msgspec.structs.replace(tried, serving=self._again.get(tried.serving, tried.serving))
 
     def _place(self, tried: Tried) -> tuple[float, float]:
         """Quality and cost, as well as they are known."""
@@ -67,7 +67,7 @@ class Finalists:
         return self._trials.sign * (tried.validation or 0.0), serving.machine_ms if serving else float("inf")
 
     def _weighed(self, tried: Tried) -> Serving:
-        place = self._out / "weighed" / f"{tried.key}.json"
+        place = self._out / "weighed" / f"{digest(tried.serving)}.json"
         if not place.is_file():
             self._watch.weighs(f"network {tried.number} once more, as it was trained")
             write_whole(place, to_json(self._scales.weigh(self._exported(tried) / MODEL, carefully=True)))
@@ -83,7 +83,7 @@ class Finalists:
 
     def _finalist(self, tried: Tried) -> Finalist:
         judged = (self._exported(tried) / EVALUATION).read_bytes()
-        return Finalist(tried, self.again[tried.number], from_json(judged, Evaluation))
+        return Finalist(tried, self._again[tried.serving], from_json(judged, Evaluation))
 
     def _remove_others(self, finished: Mapping[int, Tried], chosen: list[int]) -> None:
         for folder in (self._out / FOLDER).glob("*"):

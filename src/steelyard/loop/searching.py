@@ -44,7 +44,7 @@ MADE = (STUDY, FOUND, REPORT, FOLDER, "tried", "weighed")
 RESERVED = 0.1
 """Of the time, for weighing the front again and exporting it."""
 MOST_FAILURES = 5
-"""One after the other: then something is wrong that no other network will mend."""
+"""And no success: then something is wrong that no other network will mend."""
 LATE = "it cannot keep the latency on this machine, so it was not trained"
 DISTURBED = 1.1
 """Timings of one batch that lie further apart are told of."""
@@ -182,11 +182,10 @@ class _Searching:
             )
 
     def _check_failures(self) -> None:
-        last = self._proposals.tried[-MOST_FAILURES:]
-        if len(last) == MOST_FAILURES and all(tried.ending == "failed" for tried in last):
+        tried = self._proposals.tried
+        if len(tried) >= MOST_FAILURES and all(one.ending == "failed" for one in tried):
             raise UsageError(
-                f"{MOST_FAILURES} networks failed one after the other, the last one ({last[-1].told}) because: "
-                f"{last[-1].reason}",
+                f"all {len(tried)} networks failed, the last one ({tried[-1].told}) because: {tried[-1].reason}",
                 "mend the recipe or what it searches",
             )
 

@@ -56,7 +56,7 @@ class Tried(Record):
     validation: float | None = None
     """The best of them, whose weights are kept."""
     serving: Serving | None = None
-    """Of networks that came to be on the front, measured carefully and as they were trained; of others, roughly and
+    """Of networks like one of the front, measured carefully and of that one as it was trained; of others, roughly and
     with fresh weights."""
     seconds: float = 0.0
 
