@@ -246,7 +246,8 @@ def test_without_a_validation_part_nothing_is_compared(place: Path, monkeypatch:
         search(msgspec.structs.replace(SOUGHT, out=Path("never"), changes={"data.validation": 0}))
 
 
-def test_flags_that_do_not_go_together_are_told(place: Path) -> None:
-    ran = run_in(place, "train", "rows.toml", "--search", "--quality-drop", "1%")
+@pytest.mark.parametrize("flags", [("--quality-drop", "1%"), ("--cheaper", "prune")])
+def test_flags_that_do_not_go_together_are_told(place: Path, flags: tuple[str, str]) -> None:
+    ran = run_in(place, "train", "rows.toml", "--search", *flags)
     assert ran.status == 2
-    assert "--quality-drop does not go with --search" in ran.err
+    assert f"{flags[0]} does not go with --search" in ran.err

@@ -32,6 +32,9 @@ NEEDED = "a search needs torch, Lightning Fabric and Optuna"
 NOT_HERE = {
     "weigh": "weigh the networks of the front: cd FOLDER/front/N && steelyard weigh --p95 5ms",
     "quality_drop": "a search keeps every network that is worth its cost; demand a quality when you weigh one of them",
+    "explain": "train the network that you choose by itself, with --explain",
+    "compare_privacy": "train the network that you choose by itself, with --compare-privacy",
+    "cheaper": "train the network that you choose by itself, with --cheaper",
     "on": "searches run on this machine; without --search a single recipe trains on a cluster",
     "mlflow": "the networks of the front can be trained again with --mlflow: their recipes are in run.json",
 }

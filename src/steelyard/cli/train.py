@@ -65,7 +65,8 @@ def train_command(
         from steelyard.cli import search_run
 
         changes = train_run.changes_of(change or [], seed)
-        search_run.search(recipe, out, changes, fresh, words | places | {"weigh": weigh}, form.value)
+        beside = {"weigh": weigh, "explain": explain, "compare_privacy": compare_privacy, "cheaper": cheaper}
+        search_run.search(recipe, out, changes, fresh, words | places | beside, form.value)
     else:
         asked = {name: word for name, word in words.items() if word is not None}
         trust = {"explain": explain, "compare_privacy": compare_privacy}
