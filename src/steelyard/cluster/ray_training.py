@@ -2,8 +2,8 @@
 
 https://docs.ray.io/en/latest/train/train.html. Nodes need Steelyard and nothing else: the data go to them from here,
 checkpoints come back here, and no folder has to be shared. Ray Train starts the processes, lets them find each other
-and ends them together; from there on they train as those of torchrun do. A run that loses a node goes on from its last
-checkpoint with those that are left.
+and ends them together; from there on they train as those of torchrun do. When one is lost,
+all begin again from the last checkpoint, on the nodes that are there.
 """
 
 from __future__ import annotations
