@@ -114,7 +114,8 @@ def _trainer(ray: Any, desk: Any, scratch: str) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    failures = FailureConfig(max_failures=0, controller_failure_limit=0)
+    as_it_is: Any = FailureConfig  # told to type checkers as that of the older Ray Train
+    failures = as_it_is(max_failures=0, controller_failure_limit=0)
     nodes = check_nodes(ray)
     gpus = int(min(node.get("GPU", 0) for node in nodes))
     each = max(gpus, 1)
