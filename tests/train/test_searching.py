@@ -234,6 +234,7 @@ def test_what_is_no_place_for_a_search_is_refused(place: Path, monkeypatch: pyte
     monkeypatch.chdir(place)
     with pytest.raises(UsageError, match=r"\. holds other things"):
         search(msgspec.structs.replace(SOUGHT, out=Path()))
+    SOUGHT.out.mkdir(exist_ok=True)
     with SOUGHT.out.joinpath("search.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another search is under way in found"):
