@@ -72,6 +72,11 @@ def test_it_is_built_from_its_own_file_and_known_by_its_own_contents() -> None:
     assert changed.versions(given) == one.versions(given)
 
 
+def test_what_a_bundle_holds_is_opened_without_the_model_that_it_was_made_of() -> None:
+    opening = ModelSubject(model(), DATA, "agreement", MACHINE).opening(Candidate(variant="small", runtime="openvino"))
+    assert opening.function == "steelyard.subjects.model_child:open_runner"
+
+
 def test_a_smaller_model_is_expected_to_be_faster_and_less_right() -> None:
     subject = ModelSubject(model(), DATA, "agreement", MACHINE, others={"small": model("small", size=100)})
     own, small = (subject.outlook(Candidate(variant=v, runtime="onnxruntime")) for v in ("original", "small"))
