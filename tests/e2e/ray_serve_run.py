@@ -106,4 +106,5 @@ def wrong_requests() -> list[tuple[int, bytes]]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore it
     print(json.dumps(main(Path(sys.argv[1]))))
