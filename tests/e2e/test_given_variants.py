@@ -40,7 +40,7 @@ def place(tmp_path: Path) -> Path:
 def test_it_is_measured_beside_the_model(place: Path) -> None:
     lines = (
         'model = "large.onnx"',
-        'within = "6s"',
+        'within = "15s"',
         'out = "plan"',
         'data = "val.npz"',
         "[variants]",
