@@ -68,6 +68,10 @@ class Examples:
         """Whether the targets are measured values, not classes."""
         return self.targets.dtype.kind == "f"
 
+    def some(self, most: int) -> Examples:
+        """At most so many, from all over: data often lie class by class."""
+        return self if len(self) <= most else self.take(np.arange(most) * len(self) // most)
+
     def take(self, rows: Array | Sequence[int]) -> Examples:
         """The items of these numbers (or of a mask over all), in this order."""
         chosen = np.asarray(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,8 +46,7 @@ def recipes_of(recipe: Recipe, cheaper: Cheaper, on: str | None = None) -> dict[
 def forget(out: Path) -> None:
     """Let all of them begin anew."""
     for name in NAMES.values():
-        with contextlib.suppress(FileNotFoundError):
-            (out / f"{name}.safetensors").unlink()
+        (out / f"{name}.safetensors").unlink(missing_ok=True)
 
 
 def train(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,7 @@ def train_pair(
     except ModuleNotFoundError as error:
         raise UsageError(f"training needs torch ({error.name} is missing)", "pip install 'steelyard[train]'") from error
     for folder in (out, out / JUDGE) if fresh else ():
-        with contextlib.suppress(FileNotFoundError):
-            (folder / place).unlink()
+        (folder / place).unlink(missing_ok=True)
     pair = fit_pair(recipe, folder=out, watch=watch, stop=stop)
     judge = judge_for(pair, folder=out / JUDGE, stop=stop)
     run: PairRun = msgspec.structs.replace(pair.run, judged=judged(pair, judge))

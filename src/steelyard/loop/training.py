@@ -47,8 +47,7 @@ def train(
         raise UsageError(f"{NEEDED} ({error.name} is missing)", "pip install 'steelyard[train]'") from error
     trust.check(recipe)
     if fresh:
-        with contextlib.suppress(FileNotFoundError):
-            (out / place).unlink()
+        (out / place).unlink(missing_ok=True)
     watches = [each for each in (watch, log) if each is not None]
     trained = fit(recipe, folder=out, watch=Several(*watches), stop=stop)
     if trust.compare_privacy:

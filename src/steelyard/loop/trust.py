@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +60,7 @@ def with_cost_of_privacy(trained: Any, fit: Callable[..., Any], part: str, out: 
     """
     folder, place = out.with_name(f"{out.name}-{WITHOUT_PRIVACY}"), found("steelyard.train.fitting:CHECKPOINT")
     if fresh:
-        with contextlib.suppress(FileNotFoundError):
-            (folder / place).unlink()
+        (folder / place).unlink(missing_ok=True)
     plain = fit(msgspec.structs.replace(trained.run.recipe, privacy=None), folder=folder, **words)
     cost = cost_of(trained.evaluate(part), plain.evaluate(part))
     privacy = msgspec.structs.replace(trained.run.privacy, cost=cost)

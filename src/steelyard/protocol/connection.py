@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:  # to nothing that is spoken here: the request is answered as it stands
-            self._end_after_this()
+            self.shutdown()
         except httptools.HttpParserError:
             if not self._is_deaf:
                 self.end_with(failure(HttpFailure(400, "this is no HTTP/1.1", headers=(CLOSE,))))
@@ -233,11 +233,7 @@ class Connection(asyncio.Protocol):
         return self._transport.is_closing()
 
     def shutdown(self) -> None:
-        """Hang up once what is under way is answered. uvicorn calls it at the end."""
-        self._end_after_this()
-
-    def _end_after_this(self) -> None:
-        """Hang up once what has come is answered."""
+        """Hang up once what has come is answered. uvicorn calls it at the end."""
         self._is_deaf = self._arriving is None
         if self._exchanges:
             self._exchanges[-1].keeps = False

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from steelyard.protocol.connection import Bounds, Connection
 from steelyard.protocol.http import Http
-from steelyard.protocol.waiting import Desk
+from steelyard.protocol.waiting import READ_S, Desk
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 HEAD_S = 10.0
 """So long a client may take to send the head of a request, from when it connected or began."""
-READ_S = 30.0
-"""So long it may take to send a body."""
 KEEP_ALIVE_S = 60.0
 """So long a connection may lie idle between two requests."""
 LOOK_S = 1.0

@@ -8,10 +8,7 @@ from typing import Protocol
 from steelyard.protocol.aside import is_large
 from steelyard.protocol.http import Http
 from steelyard.protocol.reply import CLOSE, Header, HttpFailure, Reply, failure
-from steelyard.protocol.waiting import Desk, Reading
-
-READ_S = 30.0
-"""So long (up to twice that) a client may take to send a body."""
+from steelyard.protocol.waiting import READ_S, Desk, Reading
 
 
 class Headers(Protocol):

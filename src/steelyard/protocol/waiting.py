@@ -16,6 +16,8 @@ from steelyard.serve.requests import Answered, Withdrawable
 
 log = logging.getLogger(__name__)
 
+READ_S = 30.0
+"""So long a client may take to send a body (twice that where `Reading` watches)."""
 LOOK_AFTER_S = 0.02
 """A request that waits longer is watched: its client may leave."""
 

@@ -124,7 +124,7 @@ def _network(trained: Trained, way: str, recipe: Recipe, cheaper: Cheaper) -> to
 
 def _judging(trained: Trained) -> list[Items]:
     """Some of the training part, in batches."""
-    examples = _some(trained.data.training, JUDGED_BY)
+    examples = trained.data.training.some(JUDGED_BY)
     return list(items_of(examples, trained.data.prepared.serving).batches(BATCH))
 
 
@@ -135,7 +135,7 @@ def export(made: Trained, way: str, folder: Path) -> Path:
     """
     path = folder / f"{NAMES[way]}.onnx"
     raw = made.part("training")
-    shown, checked = _some(raw, SHOWN), _some(raw, CHECKED)
+    shown, checked = raw.some(SHOWN), raw.some(CHECKED)
     network, layers = in_float(made.network)
     if layers:
         write_network(network, made.data, shown, path, lambda file, items: write_in_8_bits(file, layers, items, file))
@@ -156,9 +156,3 @@ def _verify_in_8_bits(path: Path, made: Trained, raw: Examples) -> None:
             f"answers' spread apart, {IN_8_BITS:.0%} are allowed",
             "leave 'quantise' out of [cheaper]",
         )
-
-
-def _some(examples: Examples, most: int) -> Examples:
-    """From all over: data often lie class by class."""
-    count = min(len(examples), most)
-    return examples.take(np.arange(count) * len(examples) // max(count, 1))

@@ -11,7 +11,7 @@ import numpy as np
 
 from steelyard import datasets
 from steelyard.datasets.checking import check, check_ready
-from steelyard.datasets.examples import Array, Examples
+from steelyard.datasets.examples import Examples
 from steelyard.errors import DataError, UsageError
 from steelyard.networks.shapes import InputShape
 from steelyard.preparation import steps
@@ -101,13 +101,8 @@ def _usual(examples: Examples) -> SplitKind:
 def _limited(parts: Parts, limit: int | None) -> Parts:
     if limit is None:
         return parts
-    small = {name: part.take(_spread(len(part), limit)) for name, part in parts.named.items()}
+    small = {name: part.some(limit) for name, part in parts.named.items()}
     return replace(parts, told=(*parts.told, f"at most {limit} items of each part are used"), **small)
-
-
-def _spread(items: int, limit: int) -> Array:
-    """At most `limit` of so many items, from all over: data often lie class by class."""
-    return np.arange(items) if items <= limit else np.arange(limit) * items // limit
 
 
 def _told(choice: DataChoice, examples: Examples, parts: Parts, prepared: Prepared, training: Examples) -> DataTold:

@@ -73,7 +73,7 @@ def judge_for(
 def judged(pair: Pair, judge: Judge) -> SamplesJudged:
     """As many made pictures as there are real ones in the test, of the same classes, beside these."""
     parts, trained = pair.data.raw, judge.trained
-    test, training = (_some(part) for part in (parts.test if len(parts.test) else parts.validation, parts.training))
+    test, training = (part.some(MOST) for part in (parts.test if len(parts.test) else parts.validation, parts.training))
     _, known = judge.look(training.inputs["image"])
     made = pair.sample(test.targets, seed=pair.run.recipe.seed)
     told, _ = judge.look(made)
@@ -87,11 +87,6 @@ def judged(pair: Pair, judge: Judge) -> SamplesJudged:
         real=_figures(judge, test.inputs["image"], test.targets, known),
         as_asked_by_class=tuple(float(each) for each in right),
     )
-
-
-def _some(part: Examples) -> Examples:
-    """Of a part that is too large, items from all over."""
-    return part if len(part) <= MOST else part.take(np.arange(MOST) * len(part) // MOST)
 
 
 def _figures(judge: Judge, pixels: Array, classes: Array, known: Array) -> Samples:
