@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -97,6 +97,29 @@ class Connection:
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextmanager
+def asked_meanwhile(port: int, clients: int, ask: Callable[[Connection, int], None]) -> Iterator[None]:
+    """So many clients ask over and over, each on a connection of its own; `ask` is given that and their number."""
+    stop = threading.Event()
+
+    def keep_asking(number: int) -> None:
+        connection = Connection(port)
+        while not stop.is_set():
+            ask(connection, number)
+        connection.close()
+
+    askers = [threading.Thread(target=keep_asking, args=(number,)) for number in range(clients)]
+    for asker in askers:
+        asker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for asker in askers:
+            asker.join(3 * PATIENCE_S)
+            assert not asker.is_alive()
 
 
 def raw_connection(port: int) -> socket.socket:

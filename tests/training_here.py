@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 
 from steelyard.datasets.examples import Examples
 from steelyard.records.recipe import Chosen, DataChoice, Recipe, Training
+from steelyard.train.progress import Nobody
+
+
+class StopsAfter(Nobody):
+    """Sets an event after so many steps."""
+
+    def __init__(self, stop: threading.Event, steps: int) -> None:
+        self._stop = stop
+        self._left = steps
+
+    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
+        self._left -= 1
+        if not self._left:
+            self._stop.set()
 
 
 def table(items: int = 300, seed: int = 0) -> Examples:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import re
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 import made_bundles
-from serving_here import Connection, serving_here
+from serving_here import Connection, asked_meanwhile, serving_here
 from serving_server import Running, serving
 from steelyard.protocol.guards import Guards
 from steelyard.protocol.http import Http
@@ -53,25 +52,13 @@ ONE = {"inputs": [body("x", 1, 1)]}
 def asking(port: int, model: str, asked: dict[str, Any]) -> Iterator[Counter[tuple[int, str]]]:
     """Three clients ask meanwhile; counts status and version of what they were answered."""
     became: Counter[tuple[int, str]] = Counter()
-    stop = threading.Event()
 
-    def keep_asking() -> None:
-        connection = Connection(port)
-        while not stop.is_set():
-            status, told = connection.ask("POST", f"/v2/models/{model}/infer", asked)
-            became[status, told.get("model_version", "")] += 1
-        connection.close()
+    def ask(connection: Connection, _: int) -> None:
+        status, told = connection.ask("POST", f"/v2/models/{model}/infer", asked)
+        became[status, told.get("model_version", "")] += 1
 
-    askers = [threading.Thread(target=keep_asking) for _ in range(3)]
-    for asker in askers:
-        asker.start()
-    try:
+    with asked_meanwhile(port, 3, ask):
         yield became
-    finally:
-        stop.set()
-        for asker in askers:
-            asker.join(PATIENCE_S)
-            assert not asker.is_alive()
 
 
 def until(what: Callable[[], bool]) -> None:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
+import rights
 from command import COMMAND, Run
 from steelyard.ledger import Ledger
 from steelyard.records.engine import SessionSettings
@@ -124,15 +125,8 @@ def test_a_noisy_neighbour_leads_to_no_wrong_verdict(few_digits: Path, model: st
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 300 kB, where this process may make one."""
-    place = tmp_path / "small"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("may not mount a small file system here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with rights.small_disk(tmp_path / "small", "300k") as place:
+        yield place
 
 
 def test_a_full_disk_loses_nothing(

@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ import made_bundles
 import made_networks
 from command import COMMAND
 from made_up import candidate, service
-from serving_here import Connection
+from serving_here import Connection, asked_meanwhile
 from serving_server import Running, serving
 from steelyard.protocol import inference_pb2 as pb
 from steelyard.records.model import TensorInfo
@@ -101,26 +100,14 @@ def wait_for(true: Callable[[], object]) -> None:
 def asking(server: Running, turns: int) -> Iterator[Counter[int]]:
     """Eight clients ask meanwhile; counts statuses, and checks answers."""
     became: Counter[int] = Counter()
-    stop = threading.Event()
 
-    def keep_asking(x: float) -> None:
-        connection = Connection(server.port)
-        while not stop.is_set():
-            status, told = connection.ask("POST", INFER, request(x * x, turns))
-            became[status] += 1
-            assert status != 200 or told["outputs"][0]["data"] == [x]
-        connection.close()
+    def ask(connection: Connection, number: int) -> None:
+        status, told = connection.ask("POST", INFER, request(float(number * number), turns))
+        became[status] += 1
+        assert status != 200 or told["outputs"][0]["data"] == [float(number)]
 
-    askers = [threading.Thread(target=keep_asking, args=(float(n),)) for n in range(8)]
-    for asker in askers:
-        asker.start()
-    try:
+    with asked_meanwhile(server.port, 8, ask):
         yield became
-    finally:
-        stop.set()
-        for asker in askers:
-            asker.join(PATIENCE_S)
-            assert not asker.is_alive()
 
 
 def worker_of(server: Running) -> psutil.Process:

@@ -25,8 +25,7 @@ from steelyard.train.adversarial import Pair, fit_pair
 from steelyard.train.fitting import CHECKPOINT
 from steelyard.train.judging_samples import judge_for, judged
 from steelyard.train.painting import export_generator
-from steelyard.train.progress import Nobody
-from training_here import table
+from training_here import StopsAfter, table
 
 RNG = np.random.default_rng(0)
 
@@ -101,21 +100,11 @@ def test_samples_are_judged_beside_real_pictures_and_noise_is_worse(trained: Pai
     assert frechet_distance(of_noise, known) > told.made.distance
 
 
-class Stops(Nobody):
-    def __init__(self, stop: threading.Event, after: int) -> None:
-        self._stop, self._left = stop, after
-
-    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
-        self._left -= 1
-        if not self._left:
-            self._stop.set()
-
-
 @pytest.mark.parametrize(("after", "average"), [(3, None), (6, 0.9)])
 def test_a_run_that_was_stopped_goes_on_exactly(tmp_path: Path, after: int, average: float | None) -> None:
     made, data, stop = pair_recipe(average=average), bars(), threading.Event()
     with pytest.raises(Interrupted):
-        fit_pair(made, data, folder=tmp_path, watch=Stops(stop, after), stop=stop)
+        fit_pair(made, data, folder=tmp_path, watch=StopsAfter(stop, after), stop=stop)
     assert (tmp_path / CHECKPOINT).is_file()
     whole, resumed = fit_pair(made, data), fit_pair(made, data, folder=tmp_path)
     assert torch.equal(weights(whole), weights(resumed))

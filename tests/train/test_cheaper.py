@@ -21,10 +21,9 @@ from steelyard.subjects.origins import check_interface
 from steelyard.train import cheaper
 from steelyard.train.export import answers
 from steelyard.train.fitting import fit
-from steelyard.train.progress import Nobody
 from steelyard.train.quantising import In8Bits
 from steelyard.train.trained import Trained
-from training_here import pictures, recipe, table
+from training_here import StopsAfter, pictures, recipe, table
 
 EVERY = Cheaper(
     distil=Distil(network=Chosen(name="digits-tiny")), prune=Prune(keep=0.5, epochs=2), quantise=Quantise(epochs=2)
@@ -109,19 +108,6 @@ def test_a_table_is_quantised_behind_its_preparation(tmp_path: Path) -> None:
     test = made.part("test")
     assert (answers(file, made, test).argmax(1) == made.predict(test)).mean() > 0.97
     assert "QGemm" in operators(file, tmp_path)
-
-
-class StopsAfter(Nobody):
-    """Sets an event after so many steps."""
-
-    def __init__(self, stop: threading.Event, steps: int) -> None:
-        self._stop = stop
-        self._left = steps
-
-    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
-        self._left -= 1
-        if not self._left:
-            self._stop.set()
 
 
 @pytest.mark.parametrize("way", ["distil", "prune", "quantise"])

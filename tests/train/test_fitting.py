@@ -22,7 +22,7 @@ from steelyard.records.training import Epoch
 from steelyard.train.fitting import CHECKPOINT, fit
 from steelyard.train.progress import Nobody
 from steelyard.train.trained import Trained
-from training_here import pictures, recipe, table
+from training_here import StopsAfter, pictures, recipe, table
 
 
 def weights(trained: Trained) -> torch.Tensor:
@@ -31,19 +31,6 @@ def weights(trained: Trained) -> torch.Tensor:
 
 def same(one: Trained, other: Trained) -> bool:
     return bool(torch.equal(weights(one), weights(other)))
-
-
-class StopsAfter(Nobody):
-    """Sets an event after so many steps."""
-
-    def __init__(self, stop: threading.Event, steps: int) -> None:
-        self._stop = stop
-        self._left = steps
-
-    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
-        self._left -= 1
-        if not self._left:
-            self._stop.set()
 
 
 def test_a_table_is_learnt() -> None:

@@ -26,7 +26,7 @@ from steelyard.train.items import Items
 from steelyard.train.privacy import Account, noise_for, without_batch_norm
 from steelyard.train.private_stepping import PrivateStepper
 from steelyard.train.progress import Nobody
-from training_here import pictures, recipe, table
+from training_here import StopsAfter, pictures, recipe, table
 
 
 def private(network: str = "mlp", epsilon: float = 8.0, **training: Any) -> Recipe:
@@ -132,25 +132,15 @@ def test_a_run_that_ends_early_has_spent_less() -> None:
     assert spent.epsilon < 7
 
 
-class Stops(Nobody):
-    def __init__(self, stop: threading.Event, after: int) -> None:
-        self._stop, self._left = stop, after
-
-    def step(self, epoch: int, done: int, steps: int, loss: float) -> None:
-        self._left -= 1
-        if not self._left:
-            self._stop.set()
-
-
 def test_a_run_that_was_stopped_goes_on_exactly_and_spends_no_more(tmp_path: Path) -> None:
     """From one checkpoint: straight on, and with a further stop between, to the same weights."""
     made, data, stop = private("digits-conv2"), pictures(), threading.Event()
     with pytest.raises(Interrupted):
-        fit(made, data, folder=tmp_path / "a", watch=Stops(stop, 2), stop=stop)
+        fit(made, data, folder=tmp_path / "a", watch=StopsAfter(stop, 2), stop=stop)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     straight, again = fit(made, data, folder=tmp_path / "a"), threading.Event()
     with pytest.raises(Interrupted):
-        fit(made, data, folder=tmp_path / "b", watch=Stops(again, 4), stop=again)
+        fit(made, data, folder=tmp_path / "b", watch=StopsAfter(again, 4), stop=again)
     stopped = fit(made, data, folder=tmp_path / "b")
     assert torch.equal(weights(straight.network), weights(stopped.network))
     assert straight.run.privacy == stopped.run.privacy
@@ -162,7 +152,7 @@ def test_a_run_that_was_stopped_goes_on_exactly_and_spends_no_more(tmp_path: Pat
 def test_the_secret_is_gone_once_the_run_is_over_and_was_never_the_seed(tmp_path: Path) -> None:
     made, data, stop = private(), table(), threading.Event()
     with pytest.raises(Interrupted):
-        fit(made, data, folder=tmp_path, watch=Stops(stop, 2), stop=stop)
+        fit(made, data, folder=tmp_path, watch=StopsAfter(stop, 2), stop=stop)
     assert len(checkpoint.read(tmp_path / CHECKPOINT)["beside"]["secret"]) == 2
     first = fit(made, data, folder=tmp_path)
     assert checkpoint.read(tmp_path / CHECKPOINT)["beside"]["secret"] is None

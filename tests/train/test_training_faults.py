@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+import rights
 from command import COMMAND, Ran, run_here
 from made_examples import columns
 from steelyard.errors import DataError, UsageError
@@ -174,15 +175,8 @@ def test_ctrl_c_ends_after_a_step_and_the_same_command_goes_on(place: Path) -> N
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system on which one checkpoint has room, but not the next one beside it; where it may be made."""
-    place = tmp_path / "small"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("may not mount a small file system here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with rights.small_disk(tmp_path / "small", "24k") as place:
+        yield place
 
 
 def test_a_full_disk_ends_a_run_and_with_more_room_it_goes_on(place: Path, small_disk: Path) -> None:
