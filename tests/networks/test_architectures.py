@@ -138,10 +138,10 @@ def test_recurrent_layers_answer_as_torch_does_on_packed_items(bidirectional: bo
     assert torch.allclose(network(x[:1]), network(x[:1], LENGTHS[:1]), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "transformer"])
+@pytest.mark.parametrize("name", ["fcn", "rnn", "lstm", "gru", "transformer"])
 def test_what_fills_sequences_up_changes_nothing(name: str) -> None:
     torch.manual_seed(0)
-    options = {} if name == "transformer" else {"bidirectional": True, "layers": 2}
+    options = {"bidirectional": True, "layers": 2} if name in ("rnn", "lstm", "gru") else {}
     network = make(name, STEPS, 2, **options).eval()
     x = torch.randn(3, 7, 3)
     other = x.clone()
@@ -150,6 +150,17 @@ def test_what_fills_sequences_up_changes_nothing(name: str) -> None:
     assert torch.allclose(network(x, LENGTHS), network(other, LENGTHS), atol=1e-5)
     alone = torch.cat([network(item[None, :length]) for item, length in zip(x, LENGTHS, strict=True)])
     assert torch.allclose(network(x, LENGTHS), alone, atol=1e-5)
+
+
+def test_convolutions_along_time_find_a_pattern_wherever_it_is() -> None:
+    network = make("fcn", SequenceShape(channels=1, steps=40), 2, widths=(3, 4, 5)).eval()
+    early, late = torch.zeros(1, 40, 1), torch.zeros(1, 40, 1)
+    early[0, 10:13, 0] = late[0, 25:28, 0] = torch.tensor([1.0, -2.0, 3.0])
+    assert torch.allclose(network(early), network(late), atol=1e-6)
+    assert not torch.allclose(network(early), network(early.flip(1)), atol=1e-6)
+    assert [tuple(each.weight.shape) for each in network.modules() if isinstance(each, nn.Conv1d)] == [
+        (3, 1, 7), (4, 3, 5), (5, 4, 3),
+    ]  # fmt: skip
 
 
 def test_the_transformer_answers_as_torchs_own_encoder() -> None:

@@ -23,6 +23,7 @@ CASES: tuple[tuple[str, InputShape, dict[str, Any]], ...] = (
     ("digits-tiny", DIGIT, {}),
     ("resnet", ImageShape(channels=3, height=32, width=48), {"width": 4, "small_images": False}),
     ("efficientnet", ImageShape(channels=3, height=32, width=32), {"width": 0.25, "depth": 0.2}),
+    ("fcn", STEPS, {"widths": (4, 6, 5)}),
     ("rnn", STEPS, {"hidden": 8}),
     ("lstm", STEPS, {"hidden": 8}),
     ("gru", WORDS, {"hidden": 8, "layers": 2, "bidirectional": True, "embedding": 5}),

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from serving import FakeRepository
 from steelyard.errors import InputError
-from steelyard.protocol.binary_body import LENGTH_HEADER
 from steelyard.protocol.inference import Inference
-from steelyard.protocol.reply import HttpFailure
+from steelyard.protocol.reply import LENGTH_HEADER, HttpFailure
 from steelyard.records.engine import Array
 from steelyard.serve.datatypes import DATATYPES, packed_text, unpacked_text
 from steelyard.serve.requests import Answered, Asked

@@ -50,6 +50,12 @@ _EVERY = (
         summary="EfficientNet, scaled in width and depth; its Lite form",
     ),
     NetworkSpec(
+        name="fcn",
+        maker="steelyard.networks.fcn:Fcn",
+        takes=("sequences",),
+        summary="three convolutions along time",
+    ),
+    NetworkSpec(
         name="gru",
         maker="steelyard.networks.recurrent:Gru",
         takes=("sequences", "text"),

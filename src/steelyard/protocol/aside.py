@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from steelyard.protocol.reply import LENGTH_HEADER
+
 LARGE = 256 * 1024
 """Bytes of a body that is read or written aside."""
 LARGE_COMPRESSED = 4 * 1024
 """The same of one that is compressed, and becomes larger."""
 JSON_GROWTH = 4
 """About how many times as large a number is in JSON, and as long it takes to compress one."""
+LARGE_RAW = 4 * 1024 * 1024
+"""The same of one whose numbers are taken as they lie, behind a little JSON."""
+LITTLE = 4 * 1024
 THREADS = 2
 
 Done = TypeVar("Done")
@@ -36,7 +41,20 @@ class Aside:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
-def is_large(headers: Mapping[bytes, bytes], body: bytes) -> bool:
+def is_large(headers: Mapping[bytes, bytes], body: bytes | memoryview) -> bool:
     """Whether this body of an HTTP request is read aside."""
     size = len(body)
-    return size >= LARGE_COMPRESSED and (size >= LARGE or b"content-encoding" in headers)
+    if size < LARGE_COMPRESSED:
+        return False
+    if b"content-encoding" in headers:
+        return True
+    return size >= (LARGE_RAW if _is_raw(headers, body) else LARGE)
+
+
+def _is_raw(headers: Mapping[bytes, bytes], body: bytes | memoryview) -> bool:
+    """Whether nothing of it but a little JSON has to be looked at piece by piece, as texts have."""
+    told = headers.get(LENGTH_HEADER, b"")
+    if not told.isdigit() or len(told) > len(str(LITTLE)) or int(told) > LITTLE:
+        return False
+    head = bytes(body[: int(told)])
+    return b"BYTES" not in head and b"\\" not in head  # behind an escape anything may hide

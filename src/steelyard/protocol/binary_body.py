@@ -15,11 +15,10 @@ from steelyard.records.engine import Array
 from steelyard.serve.datatypes import DATATYPES, Datatype, array_of
 from steelyard.serve.requests import Metadata, TensorSpec
 
-LENGTH_HEADER = b"inference-header-content-length"
 _MOST_DIGITS = 12
 
 
-def json_length(value: bytes, body: bytes) -> int:
+def json_length(value: bytes, body: bytes | memoryview) -> int:
     """What the header says. Raises InputError when it is no number, or more than there is."""
     if not value.isdigit() or len(value) > _MOST_DIGITS:
         raise InputError("Inference-Header-Content-Length is not a number of bytes")
@@ -64,7 +63,7 @@ def given(tensor: InputTensor, view: memoryview | None, taken: Datatype) -> Arra
         raise InputError(f"the input '{tensor.name}': {error.message}") from None
 
 
-def alone(metadata: Metadata, body: bytes) -> tuple[TensorSpec, list[int]]:
+def alone(metadata: Metadata, body: bytes | memoryview) -> tuple[TensorSpec, list[int]]:
     """The model's one input and the shape that it has when `body` is all of it.
 
     The size tells how many items there are, or for one item the size of the one axis that may vary; of text the body

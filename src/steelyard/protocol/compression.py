@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from typing import TypeVar
 
 from steelyard.errors import InputError
 from steelyard.protocol.reply import HttpFailure
@@ -12,10 +13,11 @@ WORTH_COMPRESSING = 1024
 """Bytes below which a reply is sent as it is."""
 LEVEL = 1
 """Of 9: tensors gain little from more effort."""
+Body = TypeVar("Body", bound=bytes | memoryview)
 _WINDOW = {b"gzip": 16 + zlib.MAX_WBITS, b"x-gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 
-def decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
+def decompressed(body: Body, encoding: bytes, most: int) -> Body | bytes:
     """The body of a request with this Content-Encoding, at most `most` bytes.
 
     Raises HttpFailure (415) for an encoding that is not known and (413) for more bytes, InputError for broken ones.

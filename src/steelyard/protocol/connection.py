@@ -1,7 +1,8 @@
 """One connection: from bytes to requests and back. httptools parses.
 
 Requests are answered in the order in which they came (`exchange.py`), and all that a client sends is bounded, in bytes
-and in time. What cannot even be parsed is told in the protocol's form like any other failure.
+and in time. What cannot even be parsed is told in the protocol's form like any other failure. The rest of a large body
+goes past the parser, from the socket to where it is read from later: each copy of a picture costs as much as asking.
 """
 
 from __future__ import annotations
@@ -41,15 +42,21 @@ class Bounds(NamedTuple):
     """So long it may take until a client has read some more of an answer."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection. Everything happens on the event loop."""
 
-    def __init__(self, http: Http, desk: Desk, bounds: Bounds, present: set[Connection]) -> None:
-        """`present`: all connections that there are; it puts itself in, and takes itself out."""
+    def __init__(self, http: Http, desk: Desk, bounds: Bounds, present: set[Connection], room: memoryview) -> None:
+        """`present`: all connections that there are; it puts itself in, and takes itself out.
+
+        `room` is what is read into; all connections may share it, for nothing is left in it.
+        """
         self.http = http
         self.desk = desk
         self._bounds = bounds
         self._present = present
+        self._room = room
+        self._rest: memoryview | None = None
+        """Where the rest of a large body belongs."""
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._exchanges: deque[Exchange] = deque()
@@ -87,11 +94,25 @@ class Connection(asyncio.Protocol):
         """The client is gone: nobody waits for what it asked."""
         self._present.discard(self)
         self._is_deaf = True
+        self._rest = None
         exchanges, self._exchanges = self._exchanges, deque()
         for exchange in exchanges:
             exchange.leave()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - more than that may be had at once
+        """Where the next bytes go."""
+        return self._room if self._rest is None else self._rest
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many have come."""
+        if self._rest is None:
+            self._heed(bytes(self._room[:nbytes]))
+        else:
+            self._rest = self._rest[nbytes:]
+            if not self._rest:
+                self._end_rest()
+
+    def _heed(self, data: bytes) -> None:
         """Some of a request, or of several."""
         if self._is_deaf:
             return
@@ -109,6 +130,14 @@ class Connection(asyncio.Protocol):
             self._beside += len(data) - (self._body_bytes - body_bytes)
             if self._beside > MOST_HEAD + self._body_bytes and not self._is_deaf:
                 self.end_with(failure(HttpFailure(431, "the head of the request is too large", headers=(CLOSE,))))
+        if self._arriving is not None and self._awaits == "body":
+            self._rest = self._arriving.room_for_rest()
+
+    def _end_rest(self) -> None:
+        """The body is there. The parser, which still waits for it, is not needed any more."""
+        self._rest = None
+        self._parser = httptools.HttpRequestParser(self)
+        self.on_message_complete()
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read."""
@@ -188,6 +217,7 @@ class Connection(asyncio.Protocol):
     def end_with(self, reply: Reply) -> None:
         """Tell this in its turn, and hang up; what still comes is not heeded."""
         self._is_deaf = True
+        self._rest = None
         if self._arriving is None:
             self._arriving = Exchange(self)
             self._exchanges.append(self._arriving)

@@ -24,6 +24,8 @@ LOOK_S = 1.0
 UNREAD_S = 30.0
 """So long it may take until it has read some more of an answer; to read all of it it has as long as it likes."""
 MOST_CONNECTIONS = 4096
+ROOM = 64 * 1024
+"""Bytes that are read at once."""
 
 
 class Connections:
@@ -43,6 +45,7 @@ class Connections:
         self._bounds = Bounds(most, {"request": keep_alive_s, "head": head_s, "body": read_s}, unread_s)
         self._look_s = min(LOOK_S, *(limit / 2 for limit in (unread_s, *self._bounds.patience.values())))
         self._all: set[Connection] = set()
+        self._room = memoryview(bytearray(ROOM))
         self._desk: Desk | None = None
         self._is_looking = False
 
@@ -54,7 +57,7 @@ class Connections:
         if not self._is_looking:
             self._is_looking = True
             self._desk.loop.call_later(self._look_s, self._look, self._desk)
-        return Connection(self._http, self._desk, self._bounds, self._all)
+        return Connection(self._http, self._desk, self._bounds, self._all, self._room)
 
     def _look(self, desk: Desk) -> None:
         """While there are connections, those whose time is over are given up."""

@@ -63,7 +63,7 @@ class Http:
             return failure(error)
 
     def answer(
-        self, method: str, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes
+        self, method: str, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes | memoryview
     ) -> Reply | Pending:
         """The reply to a request that was admitted, or what it waits for."""
         try:
@@ -84,7 +84,7 @@ class Http:
         return self.answer(method, path, query.encode(), admitted, body)
 
     def _answer(
-        self, method: str, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes
+        self, method: str, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes | memoryview
     ) -> Reply | Pending:
         page = self._pages.get(path)
         if page is not None:

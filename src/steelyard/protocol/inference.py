@@ -15,7 +15,7 @@ from steelyard.protocol.compression import WORTH_COMPRESSING, compressed, decomp
 from steelyard.protocol.json_body import InferReply, InferRequest, OutputTensor, Parameters
 from steelyard.protocol.matching import matched
 from steelyard.protocol.offered import Ask, Served
-from steelyard.protocol.reply import JSON_TYPE, Reply, failure
+from steelyard.protocol.reply import JSON_TYPE, LENGTH_HEADER, Reply, failure
 from steelyard.records.engine import Array
 from steelyard.serve.callers import Caller
 from steelyard.serve.datatypes import DATATYPES, array_of, raw_of, shown
@@ -44,7 +44,7 @@ class Inference:
         self,
         served: Served,
         headers: Mapping[bytes, bytes],
-        body: bytes,
+        body: bytes | memoryview,
         most_body: int,
         ask: Ask | None = None,
     ) -> None:
@@ -58,7 +58,7 @@ class Inference:
         encoding = headers.get(b"content-encoding")
         if encoding is not None:
             body = decompressed(body, encoding, most_body)
-        told = headers.get(binary_body.LENGTH_HEADER)
+        told = headers.get(LENGTH_HEADER)
         length = len(body) if told is None else binary_body.json_length(told, body)
         if told is not None and length == 0:
             self.asked = _alone(self._metadata, body)
@@ -97,7 +97,7 @@ class Inference:
         )
         if not raws:
             return self._sent(head, (JSON_TYPE,))
-        more = (BINARY_TYPE, (binary_body.LENGTH_HEADER, b"%d" % len(head)))
+        more = (BINARY_TYPE, (LENGTH_HEADER, b"%d" % len(head)))
         return self._sent(b"".join((head, *raws)), more)
 
     def _output(self, wanted: Wanted, array: Array, raws: list[Any]) -> OutputTensor:
@@ -153,11 +153,11 @@ def _checked(request: InferRequest, rest: memoryview) -> list[memoryview | None]
     return binary_body.views(request, rest)
 
 
-def _alone(metadata: Metadata, body: bytes) -> Asked:
+def _alone(metadata: Metadata, body: bytes | memoryview) -> Asked:
     spec, shape = binary_body.alone(metadata, body)
     kind = DATATYPES[spec.datatype]
     if kind.kind == "t":
-        body = len(body).to_bytes(4, "little") + body
+        body = b"".join((len(body).to_bytes(4, "little"), body))
     tensor = json_body.InputTensor(spec.name, spec.datatype, shape)
     _, items = matched(metadata, [tensor])
     return Asked({spec.name: array_of(body, kind, shape, kind)}, items)

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 Header = tuple[bytes, bytes]
 JSON_TYPE: Header = (b"content-type", b"application/json")
 CLOSE: Header = (b"connection", b"close")
+LENGTH_HEADER = b"inference-header-content-length"
+"""Bytes of JSON before those of binary tensors, both ways."""
 
 
 class Reply(NamedTuple):

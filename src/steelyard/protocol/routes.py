@@ -40,7 +40,7 @@ class Question(NamedTuple):
     version: str
     """Empty: the newest."""
     headers: Mapping[bytes, bytes]
-    body: bytes
+    body: bytes | memoryview
     most_body: int
     changing: threading.Lock
     ask: Ask | None
@@ -249,7 +249,7 @@ Body = TypeVar("Body", IndexRequest, ChangeRequest)
 
 def _body(asked: Question, kind: type[Body]) -> Body:
     try:
-        return msgspec.json.decode(asked.body.strip() or b"{}", type=kind)
+        return msgspec.json.decode(bytes(asked.body).strip() or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the request is not as expected: {error}") from None
 
