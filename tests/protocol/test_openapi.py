@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -65,13 +66,13 @@ def test_replies_are_as_the_document_says(
 
     @FEW
     @given(
-        case=st.sampled_from(list(GenerationMode)).flatmap(operation.as_strategy),
-        model=st.sampled_from([*MODELS, *MODELS, ""]),
-        version=st.sampled_from(["1", "1", ""]),
-        names_its_inputs=st.booleans(),
+        case=st.sampled_from([GenerationMode.POSITIVE, *GenerationMode]).flatmap(operation.as_strategy),
+        model=st.sampled_from([*MODELS, *MODELS, *MODELS, ""]),
+        version=st.sampled_from(["1", "1", "1", ""]),
+        names_its_inputs=st.sampled_from([True, True, False]),
     )
     def ask(case: Any, model: str, version: str, names_its_inputs: bool) -> None:
-        """Half of the models, versions and inputs are ones that there are: otherwise little else would be reached."""
+        """Most of the models, versions and inputs are ones that there are: otherwise little else would be reached."""
         models.unloaded.clear()
         for name, value in (("model", model), ("version", version)):
             if value and name in case.path_parameters:
@@ -81,7 +82,8 @@ def test_replies_are_as_the_document_says(
         reply = case.call(base_url=url, session=session, timeout=PATIENCE_S)
         case.validate_response(reply, checks=AS_TOLD)
         statuses[reply.status_code] += 1
-        told = reply.json()
+        json_bytes = reply.headers.get("inference-header-content-length", [len(reply.content)])[0]
+        told = json.loads(reply.content[: int(json_bytes)])  # behind it come binary tensors, where they were asked for
         assert reply.status_code in (200, 400, 404, 413, 415, 503), reply.text
         if reply.status_code != 200:
             assert set(told) >= {"error"}
