@@ -49,7 +49,8 @@ SERVED = "m"
 """What the model is called where it is served."""
 LATE = 0.05
 """Share of requests that may be late: the bound is on p95."""
-CONNECTIONS = 64
+CONNECTIONS = 256
+"""More than are ever in flight within a bound: with fewer, requests wait in the client for the server's sake."""
 SHORTEST_S, LONGEST_S, WANTED = 3.0, 20.0, 300
 """A run lasts until this many requests were due, but no shorter and no longer than this."""
 LADDER = tuple(share / 100 for share in range(100, 5, -5))

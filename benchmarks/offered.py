@@ -15,7 +15,7 @@ from steelyard.load.outcome import How
 from steelyard.load.run import load
 from steelyard.load.target import Target
 
-CONNECTIONS = 64
+CONNECTIONS = 256
 LATE = 0.05
 """Share of the requests that may be late: bounds are on p95."""
 WARM_S = 0.5
