@@ -143,6 +143,9 @@ def test_settings_tell_their_origin(steelyard: Run, tmp_path: Path) -> None:
     assert shown["latency"] == {"value": "p95=7ms", "origin": "steelyard.toml, [requirements] p95"}
     assert shown["rate"] == {"value": "20/s", "origin": "environment, STEELYARD_RATE"}
     assert shown["confidence"]["origin"] == "default"
+    for_people = steelyard("config", "--show", COLUMNS="200").out
+    assert "p95=7ms" in for_people
+    assert "steelyard.toml, [requirements] p95" in for_people
 
 
 def test_decide_without_a_ledger_says_what_to_do(tmp_path: Path) -> None:

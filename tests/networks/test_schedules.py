@@ -56,5 +56,8 @@ def test_groups_keep_their_own_rates() -> None:
 def test_what_makes_no_sense_is_told() -> None:
     with pytest.raises(UsageError, match="did you mean one-cycle"):
         make("onecycle")
+    with pytest.raises(UsageError, match="no option 'warmup'") as error:
+        make("linear", warmup=0.1)
+    assert "warm_up" in error.value.hint
     with pytest.raises(UsageError, match="shares from 0 to 1, got 1 and 0"):
         make("linear", warm_up=1.0)

@@ -145,6 +145,30 @@ def test_what_is_loaded_too_late_is_let_go_of(
     assert has_ended(repository)
 
 
+def test_one_that_does_not_get_ready_is_given_up_and_another_can_be_loaded(opener: Opener) -> None:
+    repository = Repository({"m": Path("m")}, Options(open_s=0.1), opener)
+    repository.load("m")
+    may_go = threading.Event()
+    opener.prepare = lambda engine: None if engine.version != 2 else _waited(may_go)
+    with pytest.raises(BundleError, match="not ready within 0.1 s"):
+        repository.load("m")
+    assert repository.standing("m").state == "READY"
+    assert answer(repository) == 1
+    repository.load("m")
+    assert answer(repository) == 3
+    may_go.set()
+    end = time.monotonic() + PATIENCE_S
+    while opener.closed != [1, 2]:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    assert answer(repository) == 3
+    repository.close()
+
+
+def _waited(event: threading.Event) -> None:
+    assert event.wait(PATIENCE_S)
+
+
 def test_an_unloaded_model_says_so(repository: Repository) -> None:
     repository.load("m")
     repository.unload("m")

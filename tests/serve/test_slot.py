@@ -354,6 +354,7 @@ def test_requests_that_wait_are_answered_by_the_old_version(opener: Opener) -> N
         with rolling_back(repository):
             opener.engines[1].go.set()
             assert [number(each) for each in waiting] == [1, 1, 1]
+            assert {each.result().version for each in waiting} == {"1"}
             opener.engines[2].go.set()
         told = [model.statistics.snapshot().success.count for model in (opener.models[1], opener.models[2])]
         assert told == [4, 1]
@@ -371,8 +372,8 @@ def test_a_request_that_is_partly_served_stays() -> None:
         with rolling_back(repository):
             for engine in opener.engines.values():
                 engine.go.set()
-            assert number(parted) == 2
-            assert number(whole) == 1
+            assert (number(parted), parted.result().version) == (2, "2")
+            assert (number(whole), whole.result().version) == (1, "1")
 
 
 def test_who_leaves_or_whose_time_is_over_after_a_hand_over_leaves_the_new_queue(opener: Opener) -> None:

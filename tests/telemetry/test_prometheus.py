@@ -110,6 +110,12 @@ def test_what_was_a_minute_ago_is_not_lately(made: Made) -> None:
     assert value(made, "steelyard_slo_violation_ratio") == 0
 
 
+def test_it_is_told_in_which_currency_costs_are() -> None:
+    made = Made(promise=Promise(0.05, 95, currency="EUR"))
+    assert value(made, "steelyard_cost_currency_info", currency="EUR") == 1
+    made.close()
+
+
 def test_what_is_not_known_is_left_out() -> None:
     made = Made(promise=Promise(float("inf")), priced=False)
     made.batch(1, [0.01])
@@ -119,6 +125,7 @@ def test_what_is_not_known_is_left_out() -> None:
         "steelyard_slo_target_ratio",
         "steelyard_cost_per_thousand",
         "steelyard_variant_cost_per_thousand",
+        "steelyard_cost_currency_info",
     ):
         assert value(made, name) is None
     assert value(made, "steelyard_served_quality") == 0.9

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from steelyard import loop
@@ -196,7 +197,7 @@ def config(file: Path | None, form: str) -> None:
     for heading in ("setting", "value", "from"):
         table.add_column(heading)
     for name, setting in settings.items():
-        table.add_row(name, str(setting.value), setting.origin)
+        table.add_row(*map(escape, (name, str(setting.value), setting.origin)))
     Console().print(table)
 
 

@@ -42,15 +42,18 @@ _SHAPES: Mapping[str, tuple[Schedule, float]] = {
 """What comes after the warm-up, and which share of training the warm-up takes when nothing is said."""
 
 SCHEDULES = tuple(_SHAPES)
+OPTIONS = ("lowest", "warm_up")
 
 
-def make(name: str, warm_up: float | None = None, lowest: float = 0.0) -> Schedule:
+def make(name: str, warm_up: float | None = None, lowest: float = 0.0, **unknown: Any) -> Schedule:
     """The schedule of this name. `warm_up`: its share of training; `lowest`: what the factor never falls below.
 
-    Raises UsageError for an unknown name, or a share that is none.
+    Raises UsageError for an unknown name or option, or a share that is none.
     """
     if name not in _SHAPES:
         raise UsageError(f"there is no schedule {name!r}", did_you_mean(name, _SHAPES))
+    for option in unknown:
+        raise UsageError(f"the schedule {name} has no option {option!r}", did_you_mean(option, OPTIONS))
     shape, usual = _SHAPES[name]
     share = usual if warm_up is None else warm_up
     if not 0 <= share < 1 or not 0 <= lowest <= 1:

@@ -80,7 +80,7 @@ class Inference:
     def tell(self, answered: Answered, response: pb.ModelInferResponse) -> None:
         """Write the answer into the empty `response`."""
         response.model_name = self._metadata.name
-        response.model_version = self._served.version
+        response.model_version = answered.version or self._served.version
         response.id = self._id
         response.parameters["variant"].string_param = answered.variant
         for place, classes in self._wanted:

@@ -92,8 +92,9 @@ class Inference:
         raws: list[Any] = []
         for wanted in self._wanted:
             outputs.append(self._output(wanted, answered.outputs[wanted.place], raws))
+        version = answered.version or self._served.version
         head = json_body.encode(
-            InferReply(self._metadata.name, self._served.version, {"variant": answered.variant}, outputs, self._id)
+            InferReply(self._metadata.name, version, {"variant": answered.variant}, outputs, self._id)
         )
         if not raws:
             return self._sent(head, (JSON_TYPE,))

@@ -56,6 +56,8 @@ class Options:
     """Share of the items that are answered by the best variant as well, to be compared."""
     hang_s: float = 30.0
     """A batch in a process of its own that takes longer is given up, and the process started again."""
+    open_s: float = 900.0
+    """A bundle that takes longer to be opened and warmed up is given up."""
     canary: Terms = AT_ONCE
     """How a version that is loaded beside another is tried."""
     only: str = ""

@@ -43,6 +43,7 @@ class Row(NamedTuple):
     outputs: Sequence[Array]
     place: int
     variant: str
+    version: str = ""
 
 
 class Asking:
@@ -164,13 +165,13 @@ def joined(rows: Sequence[Row]) -> Answered:
     """The outputs of all items, in their order. Several variants may have answered: all are named."""
     first = rows[0]
     if len(rows) == 1:
-        return Answered([_row(output, first.place) for output in first.outputs], first.variant)
+        return Answered([_row(output, first.place) for output in first.outputs], first.variant, first.version)
     variant = "+".join(dict.fromkeys(row.variant for row in rows))
     if _are_one_batch(rows):
         start = first.place
-        return Answered([output[start : start + len(rows)] for output in first.outputs], variant)
+        return Answered([output[start : start + len(rows)] for output in first.outputs], variant, first.version)
     columns = zip(*([_row(output, row.place) for output in row.outputs] for row in rows), strict=True)
-    return Answered([_stacked(column) for column in columns], variant)
+    return Answered([_stacked(column) for column in columns], variant, first.version)
 
 
 def _are_one_batch(rows: Sequence[Row]) -> bool:

@@ -8,8 +8,9 @@ never takes over. With a canary's share it answers only so many of them at first
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Literal
 from weakref import WeakSet
@@ -122,7 +123,7 @@ class Repository:
                 raise
 
     def _open(self, slot: Slot) -> None:
-        fresh = self._opener(slot.name, slot.folder, slot.latest, self._options)
+        fresh = self._opened_in_time(slot)
         self._opened.add(fresh)
         try:
             if not self.live:
@@ -131,6 +132,19 @@ class Repository:
         except SteelyardError:
             fresh.close(drain=False)
             raise
+
+    def _opened_in_time(self, slot: Slot) -> ServedModel:
+        """What lies in its folder. One that hangs in this process cannot be ended: it is left alone, so that another
+        can be loaded, and let go of if it comes after all."""
+        opened: Future[ServedModel] = Future()
+        given = slot.name, slot.folder, slot.latest, self._options
+        threading.Thread(target=_open_into, args=(opened, self._opener, *given), name="open", daemon=True).start()
+        wait([opened], self._options.open_s)
+        if not opened.done():
+            opened.add_done_callback(_let_go)
+            told = f"it was not ready within {self._options.open_s:g} s"
+            raise BundleError(told, "see whether its model ends: steelyard check BUNDLE")
+        return opened.result()
 
     def unload(self, name: str) -> None:
         """Answer what waits, then let go of the model. Raises UnknownModel."""
@@ -143,6 +157,19 @@ class Repository:
         self.live = False
         with ThreadPoolExecutor(max(1, len(self._slots)), "ending") as pool:
             list(pool.map(lambda slot: _empty(slot, drain), self._slots.values()))
+
+
+def _open_into(opened: Future[ServedModel], opener: Callable[..., ServedModel], *given: object) -> None:
+    try:
+        opened.set_result(opener(*given))
+    except BaseException as error:
+        opened.set_exception(error)
+
+
+def _let_go(opened: Future[ServedModel]) -> None:
+    """Of what came too late."""
+    if opened.exception() is None:
+        opened.result().close(drain=False)
 
 
 def _empty(slot: Slot, drain: bool) -> None:

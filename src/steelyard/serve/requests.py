@@ -56,6 +56,8 @@ class Answered(NamedTuple):
 
     outputs: Sequence[Array]
     variant: str
+    version: str = ""
+    """Of the model that answered, which need not be the one that was asked; empty: it is."""
 
 
 class Withdrawable(Protocol):

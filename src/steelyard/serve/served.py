@@ -216,7 +216,7 @@ class ServedModel:
         for run in runs:
             outputs = in_rows(resident.session.run(worker, run.inputs))
             for row, place in enumerate(run.places):
-                answers[place] = Row(outputs, row, resident.variant)
+                answers[place] = Row(outputs, row, resident.variant, self.version)
         ended = time.monotonic()
         asked = sum(not item.is_shadow for item in items) if self.shadow.share else len(items)
         if asked:

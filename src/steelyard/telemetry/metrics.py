@@ -83,6 +83,8 @@ GAUGES_BY: Sequence[tuple[str, str, str, Values]] = (
      lambda s: {one.variant: one.quality for one in s.model.residents}),
     ("steelyard_variant_cost_per_thousand", "Cost of a thousand requests of a variant.", "variant",
      lambda s: dict(costs(s.model.residents))),
+    ("steelyard_cost_currency_info", "Always 1; tells what costs are told in.", "currency",
+     lambda s: dict.fromkeys(filter(None, [s.model.promise.currency]), 1)),
     ("steelyard_processes_missing", "Processes of a variant that ended and are not back yet.", "variant",
      lambda s: _missing(s.model)),
 )  # fmt: skip

@@ -34,7 +34,7 @@ def check(space: Space, content: Mapping[str, Any], where: str) -> None:
 def _check_options(recipe: Recipe) -> None:
     networks.check_options(recipe.network.name, recipe.network.options)
     _check_known(recipe.optimiser, "optimiser", optimisers.OPTIMISERS, given=("module",))
-    _check_known(recipe.schedule, "schedule", dict.fromkeys(schedules.SCHEDULES, schedules.make), given=("name",))
+    schedules.make(recipe.schedule.name, **recipe.schedule.options)
     _check_known(recipe.balance, "balance", dict.fromkeys(BALANCES, class_weights), given=("examples",))
     if recipe.loss is not None:
         losses.make(recipe.loss.name, **recipe.loss.options)
