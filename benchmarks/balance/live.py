@@ -39,7 +39,6 @@ from steelyard.switching import Ladder
 
 SERVED = "m"
 """What the model is called where it is served."""
-DROP = "1%"
 PEAK, ROOM = 2.0, 0.85
 """The peak over what the most accurate rung carries, and at most over what the fastest does."""
 TRY_S, PRECISION = 5.0, 0.06
@@ -53,6 +52,8 @@ class Asked:
     """What is to be measured."""
 
     model: str
+    drop: str
+    """Quality that may be lost: where little may be, the fastest variant may lose nothing, and then it is alone."""
     within: str
     seconds: float
     rounds: int
@@ -84,7 +85,7 @@ def weighed(asked: Asked, folder: Path) -> Path:
     """The bundle of the model; weighed unless that was done before."""
     bundle = folder / "plan"
     if not (bundle / "plan.json").is_file():
-        told = {**words(asked.model), "quality_drop": DROP, "within": asked.within, "out": str(bundle)}
+        told = {**words(asked.model), "quality_drop": asked.drop, "within": asked.within, "out": str(bundle)}
         command = [sys.executable, "-m", "steelyard.cli.main", "weigh", *flags(told), "--format", "quiet"]
         subprocess.run(command, cwd=folder, check=True)
     return bundle
