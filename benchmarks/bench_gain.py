@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 from fixed import bundle_of
-from gain.items import binary_requests, filled_up, judging, prepared_in, told_inputs
+from gain.items import binary_requests, filled_up, judging, prepared_in, some_items, told_inputs
 from gain.open_loop import load, post
 from jobs import flags, words
 from servers import free_port, running
@@ -95,9 +95,7 @@ def weighed(name: str, folder: Path) -> Case:
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
     plan = json.loads(done.stdout)
     prepared = prepared_in(folder)
-    arrays = judging(prepared, 128 if any(array.lengths for array in prepared.judging.values()) else 32)
-    count = min(len(array) for array in arrays.values())
-    items = [{n: np.ascontiguousarray(a[i]) for n, a in arrays.items()} for i in range(count)]
+    items = some_items(prepared, 128 if any(array.lengths for array in prepared.judging.values()) else 32)
     inputs = folder / "inputs.json"
     inputs.write_text(json.dumps(told_inputs(prepared, items[0])))
     text = [

@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 from balance.days import Known, burst_day, step_day
 from balance.targets import loss, missed, verdict
+from gain.items import binary_requests, prepared_in, some_items
 from jobs import flags, words
-from offered import CONNECTIONS, offer, requests_of
+from offered import CONNECTIONS, offer
 from servers import free_port, running
 
 from steelyard.arrivals import Floats
@@ -43,6 +44,8 @@ PEAK, ROOM = 2.0, 0.85
 """The peak over what the most accurate rung carries, and at most over what the fastest does."""
 TRY_S, PRECISION = 5.0, 0.06
 """So long a rate is tried; what a rung carries is found so closely."""
+ITEMS = 64
+"""Of those that judged, asked about over and over."""
 WARM = 50
 """Requests that come before, and do not count."""
 
@@ -101,33 +104,33 @@ def served(bundle: Path, only: str = "") -> Iterator[int]:
         yield port
 
 
-def known(bundle: Path, plan: Plan) -> Known:
+def known(bundle: Path, plan: Plan, requests: Sequence[bytes]) -> Known:
     """The plan's ladder with what its first and last rung carry here."""
     ladder = ladder_of(plan)
     figures = figures_of(plan)
     carries = tuple(
-        _carried(bundle, ladder, place, figures[place].capacity_per_replica) for place in (0, len(figures) - 1)
+        _carried(bundle, ladder, place, figures[place].capacity_per_replica, requests)
+        for place in (0, len(figures) - 1)
     )
     floor = plan.reference.quality.value - (plan.requirements.quality_drop or 0.0)
     return Known(f"{plan.subject.name}, {ladder.bound_s * 1000:g} ms", ladder, carries, floor)
 
 
-def _carried(bundle: Path, ladder: Ladder, place: int, planned: float) -> float:
+def _carried(bundle: Path, ladder: Ladder, place: int, planned: float, requests: Sequence[bytes]) -> float:
     name = ladder.rungs[place].name
     with served(bundle, name) as port:
-        requests = requests_of(port, SERVED)
         held, _ = bracket(lambda rate: offer(port, requests, rate, TRY_S, ladder.bound_s).holds, planned, PRECISION)
     if not held:
         raise SystemExit(f"{name} carries next to nothing here, {planned:,.0f} requests/s were planned")
     return held
 
 
-def lived(port: int, ladder: Ladder, due: Floats) -> Lived:
+def lived(port: int, ladder: Ladder, due: Floats, requests: Sequence[bytes]) -> Lived:
     """A day on the server that listens there."""
     before = np.arange(WARM) * (ladder.bound_s / 2)
     moments = np.concatenate([before, due + before[-1] + 1.0])
     how = How(connections=2 * CONNECTIONS, uncounted=WARM, bound_s=ladder.bound_s)
-    outcome = load(Target("127.0.0.1", port), requests_of(port, SERVED), moments, how)
+    outcome = load(Target("127.0.0.1", port), requests, moments, how)
     took = outcome.answered - outcome.due
     answered = tuple(outcome.variants.get(rung.name, 0) for rung in ladder.rungs)
     qualities = [rung.quality for rung in ladder.rungs]
@@ -162,7 +165,9 @@ def days_of(of: Known, peak: float, asked: Asked, number: int) -> dict[str, Floa
     return {"steps": steps, "gamma CV 4": bursts[bursts < asked.seconds]}
 
 
-def measured(of: Known, bundle: Path, peak: float, asked: Asked) -> dict[str, dict[str, Lived]]:
+def measured(
+    of: Known, bundle: Path, peak: float, asked: Asked, requests: Sequence[bytes]
+) -> dict[str, dict[str, Lived]]:
     """By day and server, all rounds together. "" is the whole ladder."""
     ways = ["", *(rung.name for rung in of.ladder.rungs)]
     found: dict[str, dict[str, list[Lived]]] = {}
@@ -171,7 +176,7 @@ def measured(of: Known, bundle: Path, peak: float, asked: Asked) -> dict[str, di
         for way in ways if number % 2 == 0 else reversed(ways):
             with served(bundle, way) as port:
                 for day, due in days.items():
-                    one = lived(port, of.ladder, due)
+                    one = lived(port, of.ladder, due, requests)
                     found.setdefault(day, {}).setdefault(way, []).append(one)
                     print(f"  {day}, {way or 'switching'}: {one.violations:.2%}", file=sys.stderr, flush=True)
     return {day: {way: together(parts) for way, parts in each.items()} for day, each in found.items()}
@@ -209,10 +214,11 @@ def main(asked: Asked, work: Path | None) -> int:
             raise SystemExit(
                 f"the plan in {bundle} holds no ladder: {'; '.join(plan.warnings) or 'one variant is best'}"
             )
-        of = known(bundle, plan)
+        requests = binary_requests(some_items(prepared_in(folder), ITEMS), SERVED)
+        of = known(bundle, plan, requests)
         peak = min(PEAK, ROOM * of.carries[-1] / of.carries[0])
         print(f"{of.name}: {', '.join(rung.name for rung in of.ladder.rungs)}; the first and the last carry ", end="")
         print(f"{', '.join(f'{rate:,.0f}' for rate in of.carries)} requests/s here; peak {peak:.2f}×\n")
         head = "| day | server | requests | violations | quality | loss | shares | client, of a core | targets |"
         print(head, "| --- " * (head.count("|") - 1) + "|", sep="\n")
-        return sum(told(of, day, found) for day, found in measured(of, bundle, peak, asked).items())
+        return sum(told(of, day, found) for day, found in measured(of, bundle, peak, asked, requests).items())

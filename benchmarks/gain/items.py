@@ -30,6 +30,13 @@ def judging(prepared: Prepared, items: int) -> dict[str, Any]:
     return {name: read_items(Path(prepared.folder), array, 0, items) for name, array in prepared.judging.items()}
 
 
+def some_items(prepared: Prepared, items: int) -> list[dict[str, Any]]:
+    """The first items that judged: per model input what one item has, each as long as it is."""
+    arrays = judging(prepared, items)
+    count = min(len(array) for array in arrays.values())
+    return [{name: np.ascontiguousarray(array[i]) for name, array in arrays.items()} for i in range(count)]
+
+
 def told_inputs(prepared: Prepared, item: dict[str, Any]) -> dict[str, Any]:
     """What the servers must know of the inputs, see `gain/bodies.py`."""
     inputs = [
