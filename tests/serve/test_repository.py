@@ -150,7 +150,7 @@ def test_one_that_does_not_get_ready_is_given_up_and_another_can_be_loaded(opene
     repository.load("m")
     may_go = threading.Event()
     opener.prepare = lambda engine: None if engine.version != 2 else _waited(may_go)
-    with pytest.raises(BundleError, match="not ready within 0.1 s"):
+    with pytest.raises(BundleError, match=r"not ready within 0\.1 s"):
         repository.load("m")
     assert repository.standing("m").state == "READY"
     assert answer(repository) == 1
