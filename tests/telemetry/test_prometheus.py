@@ -199,7 +199,7 @@ def test_a_canary_has_series_of_its_own_and_its_end_is_told() -> None:
 
 def tried() -> Made:
     """Version 3 is a canary, looked at once, version 2 was one."""
-    made = Made(canary=Terms(share=0.25, for_s=3600))
+    made = Made(promise=Promise(0.05, 95, currency="USD"), canary=Terms(share=0.25, for_s=3600))
     made.repository.load("digits")
     made.repository.load("digits")
     made.history.look()

@@ -290,6 +290,7 @@ class ServedModel:
         patience.start()
         self._dispatcher.close(drain)
         patience.cancel()
+        patience.join()
         for resident in self.residents:
             resident.close()
 
