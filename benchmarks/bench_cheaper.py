@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from steelyard.cli.settings import collect
 from steelyard.decision.standing import Standing
 from steelyard.errors import CandidateFailure
 from steelyard.loop import cheaper as forms
@@ -138,7 +139,8 @@ def _told(interval: Any) -> str:
 @contextmanager
 def opened(folder: Path, files: dict[str, str]) -> Iterator[tuple[Job, Workbench, ModelSubject]]:
     """A workbench for the network in `folder` with its cheaper forms as variants."""
-    words = {"model": str(folder / "model.onnx"), "data": str(folder / "test.npz"), "variants": files}
+    said = {name: each.value for name, each in collect({}, folder / "steelyard.toml").items()}
+    words = said | {"model": str(folder / said["model"]), "data": str(folder / said["data"]), "variants": files}
     machine, stop = this_machine(), threading.Event()
     job = order.job(
         words | {"latency": BOUND, "metric": "accuracy", "quality_drop": "1%", "work": str(folder / "work")}
