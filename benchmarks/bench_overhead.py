@@ -4,16 +4,18 @@ Each server answers one at a time, in turn, on the same two cores, which wrk sha
 
 - *steelyard*: `steelyard serve` as users run it (uvicorn); *steelyard-granian*: the same application on granian;
 - *echo*: a bare ASGI application on uvicorn that sends bodies back: what of it remains is the share that we keep;
-- LitServe, MLServer, BentoML, Ray Serve, each in an environment of its own that pip makes (pinned, see
-  `peers/contestants.py`), written as its documentation advises for speed, run with each of several settings; the one
-  that is best over all cells of a model takes part in the rounds.
+- LitServe, MLServer, BentoML, Ray Serve, Triton (as PyTriton brings it), each in an environment of its own that pip
+  makes (pinned, see `peers/contestants.py`), written as its documentation advises for speed, run with each of several
+  settings; the one that is best over all cells of a model takes part in the rounds.
 
 Work: a network that does nothing (identity of 16 float32) and the small MNIST network; all servers run the same file in
 ONNX Runtime. Requests: one item as JSON, and as bytes where a server takes bytes; 1 and 16 connections.
 Servers and client share a network namespace without any way out, so that nothing they open can be reached.
 
 Asked: at least 10 times the requests per second of LitServe, 4 times MLServer's, far above BentoML and Ray Serve (here:
-10 times), in every cell; p50 within 0.5 ms at one connection. Needs wrk (`apt-get install wrk`) and Linux.
+10 times), in every cell; Triton's within 10 %; p50 within 0.5 ms at one connection. Needs wrk (`apt-get install wrk`)
+and Linux. PyTriton's Triton has a Python of its own, which fails beside 3.11.4 and later: --triton python3.11 of Debian
+or Ubuntu.
 
     python benchmarks/bench_overhead.py [--rounds 3] [--seconds 2] [--only litserve,mlserver] [--json FILE]
 """
@@ -46,7 +48,7 @@ CANDIDATE = "original.onnxruntime.f32.t1s2b32"
 CORES = 2
 INSIDE = "STEELYARD_BENCHMARK_INSIDE"
 """Set once this runs in a network namespace of its own."""
-ASKED = {"litserve": 10.0, "mlserver": 4.0, "bentoml": 10.0, "ray": 10.0}
+ASKED = {"litserve": 10.0, "mlserver": 4.0, "bentoml": 10.0, "ray": 10.0, "triton": 0.9}
 P50_MS = 0.5
 PEERS = Path.home() / ".cache" / "steelyard-benchmarks" / "peers"
 
@@ -183,6 +185,9 @@ def main() -> int:
     options.add_argument("--seconds", type=int, default=2, help="of each run; wrk takes whole ones")
     options.add_argument("--only", default=",".join(one.name for one in CONTESTANTS))
     options.add_argument("--peers", type=Path, default=PEERS, help="where the peers' environments are, or are made")
+    options.add_argument(
+        "--triton", metavar="PYTHON", default=sys.executable, help="the interpreter of its environment"
+    )
     options.add_argument("--json", type=Path)
     chosen = options.parse_args()
     if not wrk.is_there() or shutil.which("unshare") is None:
@@ -192,7 +197,7 @@ def main() -> int:
     if not inside():
         for name in REQUIREMENTS:
             if name in names:
-                prepared(name, chosen.peers.resolve())
+                prepared(name, chosen.peers.resolve(), chosen.triton if name == "triton" else sys.executable)
         go_inside()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     return compare([one for one in CONTESTANTS if one.name in names], chosen)

@@ -10,15 +10,22 @@ from pathlib import Path
 from peers import asking
 
 SERVERS = Path(__file__).parent / "servers"
-COMMON = ("numpy==2.4.6", "onnxruntime==1.32.0")
+COMMON = ("onnxruntime==1.32.0",)
 """In every peer's environment."""
+NUMPY = "numpy==2.4.6"
 FAST = ("uvloop==0.23.0", "httptools==0.9.0")
 """What uvicorn is fastest with; not all peers bring them."""
 REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
-    "litserve": ("litserve==0.2.19", "python-multipart==0.0.34", *FAST),
-    "mlserver": ("mlserver==1.7.1", "uvloop==0.21.0", "httptools==0.9.0"),  # its workers do not start with a newer one
-    "bentoml": ("bentoml==1.4.40", *FAST),
-    "ray": ("ray[serve]==2.60.0", *FAST),
+    "litserve": (NUMPY, "litserve==0.2.19", "python-multipart==0.0.34", *FAST),
+    "mlserver": (
+        NUMPY,
+        "mlserver==1.7.1",
+        "uvloop==0.21.0",
+        "httptools==0.9.0",
+    ),  # its workers do not start with a newer one
+    "bentoml": (NUMPY, "bentoml==1.4.40", *FAST),
+    "ray": (NUMPY, "ray[serve]==2.60.0", *FAST),
+    "triton": ("numpy==1.26.4", "nvidia-pytriton==0.7.0"),
 }
 """By environment. Each has one of its own: what they pin of protobuf, pydantic and starlette excludes the others."""
 OURS = ("steelyard", "steelyard-granian")
@@ -79,5 +86,10 @@ CONTESTANTS = (
             Setting("HAProxy, batches", batch=16, environment=HAPROXY),
             Setting("its own proxy"),
         ),
+    ),
+    Contestant(
+        "triton",
+        asking.open_inference,
+        (Setting("1 function", 1, 32), Setting("2 functions", 2, 32)),
     ),
 )
