@@ -14,8 +14,8 @@ Servers and client share a network namespace without any way out, so that nothin
 
 Asked: at least 10 times the requests per second of LitServe, 4 times MLServer's, far above BentoML and Ray Serve (here:
 10 times), in every cell; Triton's within 10 %; p50 within 0.5 ms at one connection. Needs wrk (`apt-get install wrk`)
-and Linux. PyTriton's Triton has a Python of its own, which fails beside 3.11.4 and later: --triton python3.11 of Debian
-or Ubuntu.
+and Linux. PyTriton's Triton has a Python of its own, which fails beside 3.11.7 and works beside 3.11.2: --triton
+names the interpreter of its environment.
 
     python benchmarks/bench_overhead.py [--rounds 3] [--seconds 2] [--only litserve,mlserver] [--json FILE]
 """

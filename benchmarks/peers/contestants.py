@@ -17,12 +17,8 @@ FAST = ("uvloop==0.23.0", "httptools==0.9.0")
 """What uvicorn is fastest with; not all peers bring them."""
 REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "litserve": (NUMPY, "litserve==0.2.19", "python-multipart==0.0.34", *FAST),
-    "mlserver": (
-        NUMPY,
-        "mlserver==1.7.1",
-        "uvloop==0.21.0",
-        "httptools==0.9.0",
-    ),  # its workers do not start with a newer one
+    # MLServer's workers do not start with a newer uvloop.
+    "mlserver": (NUMPY, "mlserver==1.7.1", "uvloop==0.21.0", "httptools==0.9.0"),
     "bentoml": (NUMPY, "bentoml==1.4.40", *FAST),
     "ray": (NUMPY, "ray[serve]==2.60.0", *FAST),
     "triton": ("numpy==1.26.4", "nvidia-pytriton==0.7.0"),

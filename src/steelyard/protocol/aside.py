@@ -11,17 +11,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from steelyard.protocol.reply import LENGTH_HEADER
+from steelyard.protocol.reply import LENGTH_HEADER, json_bytes
 
 LARGE = 256 * 1024
 """Bytes of a body that is read or written aside."""
 LARGE_COMPRESSED = 4 * 1024
 """The same of one that is compressed, and becomes larger."""
+LARGE_RAW, LITTLE = 4 * 1024 * 1024, 4 * 1024
+"""The same of one whose numbers are taken as they lie, behind so little JSON."""
 JSON_GROWTH = 4
 """About how many times as large a number is in JSON, and as long it takes to compress one."""
-LARGE_RAW = 4 * 1024 * 1024
-"""The same of one whose numbers are taken as they lie, behind a little JSON."""
-LITTLE = 4 * 1024
 THREADS = 2
 
 Done = TypeVar("Done")
@@ -53,8 +52,8 @@ def is_large(headers: Mapping[bytes, bytes], body: bytes | memoryview) -> bool:
 
 def _is_raw(headers: Mapping[bytes, bytes], body: bytes | memoryview) -> bool:
     """Whether nothing of it but a little JSON has to be looked at piece by piece, as texts have."""
-    told = headers.get(LENGTH_HEADER, b"")
-    if not told.isdigit() or len(told) > len(str(LITTLE)) or int(told) > LITTLE:
+    length = json_bytes(headers.get(LENGTH_HEADER, b""))
+    if length is None or length > LITTLE:
         return False
-    head = bytes(body[: int(told)])
+    head = bytes(body[:length])
     return b"BYTES" not in head and b"\\" not in head  # behind an escape anything may hide

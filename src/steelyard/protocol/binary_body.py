@@ -11,18 +11,17 @@ import math
 from steelyard.errors import InputError
 from steelyard.protocol import json_body
 from steelyard.protocol.json_body import InferRequest, InputTensor
+from steelyard.protocol.reply import json_bytes
 from steelyard.records.engine import Array
 from steelyard.serve.datatypes import DATATYPES, Datatype, array_of
 from steelyard.serve.requests import Metadata, TensorSpec
 
-_MOST_DIGITS = 12
-
 
 def json_length(value: bytes, body: bytes | memoryview) -> int:
     """What the header says. Raises InputError when it is no number, or more than there is."""
-    if not value.isdigit() or len(value) > _MOST_DIGITS:
+    length = json_bytes(value)
+    if length is None:
         raise InputError("Inference-Header-Content-Length is not a number of bytes")
-    length = int(value)
     if length > len(body):
         raise InputError(f"Inference-Header-Content-Length says {length:,} bytes, the body has {len(body):,}")
     return length

@@ -12,18 +12,15 @@ import numpy as np
 from steelyard.protocol.aside import is_large
 from steelyard.protocol.http import Http
 from steelyard.protocol.pending import Pending
-from steelyard.protocol.reply import CLOSE, LENGTH_HEADER, Header, Reply, failure
+from steelyard.protocol.reply import CLOSE, LENGTH_HEADER, Header, Reply, failure, json_bytes
 from steelyard.protocol.waiting import Desk, Waiting
 from steelyard.serve.requests import Answered, Withdrawable
 
 CLOSE_LINE = b"connection: close\r\n"
 _STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
-
-
 LEAST_REST, MOST_REST = 64 * 1024, 16 * 1024 * 1024
 """Bytes that are still to come of a body for which room is made at once. Nobody is believed to send more: there may be
 thousands of them."""
-
 ALIGNED = 16
 """Bytes: where memory that numpy is given begins at a multiple of."""
 
@@ -110,8 +107,7 @@ class Exchange(Waiting):
         missing = int(self._headers.get(b"content-length", 0)) - came
         if not LEAST_REST <= missing <= MOST_REST or b"transfer-encoding" in self._headers:
             return None
-        told = self._headers.get(LENGTH_HEADER, b"0")
-        lead = -int(told) % ALIGNED if told.isdigit() and len(told) < 13 else 0
+        lead = -(json_bytes(self._headers.get(LENGTH_HEADER, b"")) or 0) % ALIGNED
         whole = np.empty(lead + came + missing, np.uint8).data[lead:]
         whole[:came] = self._whole_body()
         self._body, self._parts, self._left = whole, None, self._left - missing

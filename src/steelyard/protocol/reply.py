@@ -25,6 +25,12 @@ JSON_TYPE: Header = (b"content-type", b"application/json")
 CLOSE: Header = (b"connection", b"close")
 LENGTH_HEADER = b"inference-header-content-length"
 """Bytes of JSON before those of binary tensors, both ways."""
+MOST_DIGITS = 12
+
+
+def json_bytes(value: bytes) -> int | None:
+    """What that header says; None: it is no number of bytes."""
+    return int(value) if value.isdigit() and len(value) <= MOST_DIGITS else None
 
 
 class Reply(NamedTuple):
